@@ -1,0 +1,103 @@
+# dmsnap. `make help` lists what there is; each line of it is a target's own comment here.
+
+PREFIX  ?= /usr
+DESTDIR ?=
+SBINDIR  = $(PREFIX)/sbin
+LIBDIR   = $(PREFIX)/lib
+INCDIR   = $(PREFIX)/include
+UDEVDIR  = $(PREFIX)/lib/udev/rules.d
+UNITDIR  = $(PREFIX)/lib/systemd/system
+VERSION  = 0.1.0
+
+SWIFT   ?= swift
+RELEASE  = .build/release
+STAGE    = .build/stage
+RESULTS  = .build/results
+RELEASE_FLAGS = -c release --static-swift-stdlib -Xswiftc -static-stdlib
+# For a library, unlike for a program, the compiler doesn't say where the static runtime is.
+STATIC_RUNTIME = $(shell dirname $$(dirname $$(realpath $$(command -v $(SWIFT)))))/lib/swift_static/linux
+
+# What Debian calls the libraries to build with, and the programs that the tests run.
+BUILD_PACKAGES = libdevmapper-dev libblkid-dev libmount-dev libudev-dev zlib1g-dev libcrypt-dev \
+	pkg-config gcc libc6-dev
+TEST_PACKAGES  = user-mode-linux dmsetup udev kmod systemd e2fsprogs xfsprogs btrfs-progs dosfstools \
+	util-linux mount fdisk jq procps
+
+.PHONY: help setup build unit integration test demo check fmt vm install uninstall bench clean
+
+help: ## Show this help.
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1|/' | column -t -s '|'
+
+setup: ## Install what building and testing need (Debian 12, as root).
+	@missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(BUILD_PACKAGES) $(TEST_PACKAGES) 2>/dev/null \
+	    | awk '$$1 == "installed" { print $$2 }' | sort > .setup.have; \
+	    printf '%s\n' $(BUILD_PACKAGES) $(TEST_PACKAGES) | sort | comm -23 - .setup.have; rm -f .setup.have); \
+	if [ -n "$$missing" ]; then \
+	    echo "installing:" $$missing; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	        --no-install-recommends $$missing; \
+	fi
+	@command -v $(SWIFT) > /dev/null || { echo "no swift: install Swift 6.3 from swift.org"; exit 1; }
+
+build: ## Build the program, the C library, and everything that is installed.
+	$(SWIFT) build $(RELEASE_FLAGS) --product dmsnap
+	$(SWIFT) build $(RELEASE_FLAGS) --product dmsnap-c -Xlinker -L$(STATIC_RUNTIME)
+
+unit: ## Run the tests that need no device-mapper and no root.
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build --skip IntegrationTests
+
+integration: stage ## Run the tests on the kernel's own device-mapper, in User-Mode Linux.
+	$(SWIFT) build --build-tests
+	Tests/integrate $(FILTER)
+
+test: setup check build unit integration ## Do all set-up and pass every test.
+
+demo: setup build stage ## Do all set-up and show the main job in User-Mode Linux.
+	$(SWIFT) build --product vm
+	Tests/demo
+
+check: ## Check format and documentation comments.
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
+
+fmt: ## Format the sources.
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
+
+vm: setup build stage ## Open a shell in the machine in which the tests run.
+	$(SWIFT) build --product vm
+	Tests/vm-shell
+
+.PHONY: stage
+stage:
+	@rm -rf $(STAGE)
+	@$(MAKE) --no-print-directory install DESTDIR=$(STAGE) PREFIX=/usr
+
+install: ## Copy what `make build` made into DESTDIR and PREFIX (default /usr); builds nothing.
+	@test -x $(RELEASE)/dmsnap -a -f $(RELEASE)/libdmsnap-c.so || \
+	    { echo "nothing to install yet: run \`make build\` first"; exit 1; }
+	install -D -m 0755 $(RELEASE)/dmsnap $(DESTDIR)$(SBINDIR)/dmsnap
+	install -D -m 0644 $(RELEASE)/libdmsnap-c.so $(DESTDIR)$(LIBDIR)/libdmsnap.so.$(VERSION)
+	ln -sf libdmsnap.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libdmsnap.so.0
+	ln -sf libdmsnap.so.0 $(DESTDIR)$(LIBDIR)/libdmsnap.so
+	install -D -m 0644 Sources/CDmsnap/include/dmsnap.h $(DESTDIR)$(INCDIR)/dmsnap.h
+	install -d $(DESTDIR)$(UDEVDIR) $(DESTDIR)$(UNITDIR)
+	sed 's|@SBINDIR@|$(SBINDIR)|' udev/59-dmsnap.rules > $(DESTDIR)$(UDEVDIR)/59-dmsnap.rules
+	sed 's|@SBINDIR@|$(SBINDIR)|' systemd/dmsnap-monitor.service \
+	    > $(DESTDIR)$(UNITDIR)/dmsnap-monitor.service
+	@if [ -z "$(DESTDIR)" ]; then \
+	    ldconfig; \
+	    if [ -e /run/udev/control ]; then udevadm control --reload; fi; \
+	    if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; \
+	fi
+
+uninstall: ## Take away what `make install` copied; sessions and settings stay.
+	rm -f $(DESTDIR)$(SBINDIR)/dmsnap $(DESTDIR)$(INCDIR)/dmsnap.h \
+	    $(DESTDIR)$(LIBDIR)/libdmsnap.so $(DESTDIR)$(LIBDIR)/libdmsnap.so.0 \
+	    $(DESTDIR)$(LIBDIR)/libdmsnap.so.$(VERSION) \
+	    $(DESTDIR)$(UDEVDIR)/59-dmsnap.rules $(DESTDIR)$(UNITDIR)/dmsnap-monitor.service
+
+bench: setup build ## Measure how fast a restore from a store is, beside dd.
+	Benchmarks/restore
+
+clean: ## Remove everything that was built.
+	rm -rf .build

@@ -1,0 +1,106 @@
+// swift-tools-version: 6.2
+// One target a module of docs/architecture.md. A module may depend only on modules that stand
+// above it here; `Tests/PackageTests` holds this file and every import against that order.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let arguments: Target.Dependency = .product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+
+let package = Package(
+    name: "dmsnap",
+    products: [
+        .executable(name: "dmsnap", targets: ["dmsnap"]),
+        .library(name: "Dmsnap", targets: ["Sessions"]),
+        .library(name: "dmsnap-c", type: .dynamic, targets: ["DmsnapC"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        // C libraries: module maps and shims, nothing else.
+        .target(name: "CLinux"),
+        .target(name: "CDmsnap"),
+        .target(name: "CDeviceMapper", linkerSettings: [.linkedLibrary("devmapper")]),
+        .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
+        .systemLibrary(name: "CMount", pkgConfig: "mount", providers: [.apt(["libmount-dev"])]),
+        .systemLibrary(name: "CUdev", pkgConfig: "libudev", providers: [.apt(["libudev-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CCrypt", pkgConfig: "libxcrypt", providers: [.apt(["libcrypt-dev"])]),
+
+        .target(
+            name: "Block",
+            dependencies: ["CLinux", "CBlkid", "CMount", "CZlib", system],
+            swiftSettings: strict),
+        .target(
+            name: "DeviceMapper",
+            dependencies: ["CLinux", "CDeviceMapper", "Block", system],
+            swiftSettings: strict),
+        .target(name: "ExceptionStore", dependencies: ["Block", system], swiftSettings: strict),
+        .target(
+            name: "Restore",
+            dependencies: ["CZlib", "Block", "ExceptionStore", system],
+            swiftSettings: strict),
+        .target(
+            name: "Sessions",
+            dependencies: [
+                "CLinux", "CCrypt", "Block", "DeviceMapper", "ExceptionStore", "Restore",
+                system, toml, logging,
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "Monitor",
+            dependencies: [
+                "CLinux", "CUdev", "CMount", "Block", "DeviceMapper", "Sessions", system, logging,
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "DmsnapCommands",
+            dependencies: [
+                "CLinux", "Block", "DeviceMapper", "Restore", "Sessions", "Monitor",
+                system, arguments, logging,
+            ],
+            swiftSettings: strict),
+        .executableTarget(name: "dmsnap", dependencies: ["DmsnapCommands"], swiftSettings: strict),
+        .target(
+            name: "DmsnapC",
+            dependencies: ["CDmsnap", "Sessions"],
+            exclude: ["libdmsnap.map"],
+            swiftSettings: strict,
+            linkerSettings: [
+                .unsafeFlags([
+                    "-Xlinker",
+                    "--version-script=\(Context.packageDirectory)/Sources/DmsnapC/libdmsnap.map",
+                    "-Xlinker", "-soname=libdmsnap.so.0",
+                ])
+            ]),
+
+        .target(
+            name: "StoreTesting", dependencies: [system], path: "Tests/StoreTesting",
+            swiftSettings: strict),
+        .testTarget(
+            name: "ExceptionStoreTests",
+            dependencies: ["Block", "ExceptionStore", "StoreTesting", system],
+            swiftSettings: strict),
+        .testTarget(
+            name: "RestoreTests",
+            dependencies: ["Block", "ExceptionStore", "Restore", "StoreTesting", system],
+            swiftSettings: strict),
+    ]
+)

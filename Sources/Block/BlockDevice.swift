@@ -1,0 +1,58 @@
+internal import CLinux
+public import SystemPackage
+
+/// A block device as the kernel shows it now.
+public struct BlockDevice: Sendable {
+    public let path: FilePath
+    public let number: DeviceNumber
+    /// `sdb1`, `dm-3`.
+    public let kernelName: String
+    /// Device-mapper's name of it, if it is one of its devices: `vg-lv`.
+    public let mapperName: String?
+    public let size: ByteCount
+    /// The logical sector in bytes: 512 or 4096.
+    public let sector: UInt32
+    public let isReadOnly: Bool
+
+    /// - Throws: ENOTBLK if the path isn't a block device's.
+    public init(_ path: FilePath) throws(SystemError) {
+        let status = try FileStatus(path)
+        guard status.kind == .blockDevice else {
+            throw SystemError(
+                operation: "open", path: path.string, errno: .notBlockDevice)
+        }
+        let device = try OwnedDescriptor.open(path, .readOnly)
+        var sector: UInt32 = 0
+        try systemCall("BLKSSZGET", path.string) {
+            unsafe clinux_blk_logical_sector(device.descriptor.rawValue, &sector)
+        }
+        let folder = Sysfs.directory(status.deviceNumber)
+        self.path = path
+        self.sector = sector
+        number = status.deviceNumber
+        kernelName = Sysfs.kernelName(number) ?? path.lastComponent?.string ?? path.string
+        mapperName = Sysfs.attribute(folder.appending("dm/name"))
+        size = try device.size()
+        isReadOnly = Sysfs.attribute(folder.appending("ro")) == "1"
+    }
+
+    /// What this device is beyond its contents, as far as the hardware or a lower layer says:
+    /// a WWID, a serial number, device-mapper's UUID. Equal ones are the same device.
+    public var hardwareIdentity: [String] {
+        let folder = Sysfs.directory(number)
+        let disk = Sysfs.disk(ofPartition: number).map(Sysfs.directory) ?? folder
+        let sources: [(String, FilePath)] = [
+            ("wwid", disk.appending("device").appending("wwid")), ("wwid", disk.appending("wwid")),
+            ("serial", disk.appending("device").appending("serial")),
+            ("serial", disk.appending("serial")),
+            ("dm", folder.appending("dm").appending("uuid")),
+            ("partition", folder.appending("partition")),
+        ]
+        return sources.compactMap { kind, path in
+            Sysfs.attribute(path).flatMap { value in
+                let text = value.filter { $0 != " " }
+                return text.isEmpty ? nil : "\(kind):\(text)"
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+internal import CLinux
+internal import Glibc
+public import SystemPackage
+
+/// Whole small files, written so that a crash leaves the old or the new one, never a part.
+public enum Files {
+    /// The file's bytes.
+    ///
+    /// - Parameter limit: a longer file fails with EFBIG, so that nobody makes us read forever.
+    public static func read(_ path: FilePath, limit: Int = 16 << 20) throws(SystemError) -> [UInt8]
+    {
+        let file = try OwnedDescriptor.open(path, .readOnly)
+        var bytes: [UInt8] = []
+        // Files of proc and sysfs say they are empty, so the end is where a read says so.
+        while bytes.count <= limit {
+            let more = try file.read(count: 1 << 16, at: UInt64(bytes.count))
+            bytes += more
+            if more.count < 1 << 16 { return bytes }
+        }
+        throw SystemError(operation: "read", path: path.string, errno: .fileTooLarge)
+    }
+
+    /// Replaces the file, or creates it (0600 unless told otherwise): write, fsync, rename, fsync of
+    /// the directory.
+    public static func replace(
+        _ path: FilePath, with bytes: [UInt8], permissions: FilePermissions = [.ownerReadWrite]
+    ) throws(SystemError) {
+        let temporary = path.appendingSuffix(".new")
+        try? remove(temporary)
+        let file = try OwnedDescriptor.create(temporary)
+        do {
+            try file.write(bytes, at: 0)
+            try systemCall("fchmod", temporary.string) {
+                fchmod(file.descriptor.rawValue, permissions.rawValue)
+            }
+            try file.synchronize()
+            try rename(temporary, to: path)
+        } catch {
+            try? remove(temporary)
+            throw error
+        }
+        try synchronizeDirectory(path.removingLastComponent())
+    }
+
+    public static func rename(_ path: FilePath, to target: FilePath) throws(SystemError) {
+        try systemCall("rename", path.string) {
+            unsafe path.withPlatformString { old in
+                unsafe target.withPlatformString { unsafe Glibc.rename(old, $0) }
+            }
+        }
+    }
+
+    /// Renames, and fails with EEXIST if the target exists: nothing is ever replaced.
+    public static func renameNew(_ path: FilePath, to target: FilePath) throws(SystemError) {
+        try systemCall("rename", target.string) {
+            unsafe path.withPlatformString { old in
+                unsafe target.withPlatformString { unsafe clinux_rename_new(old, $0) }
+            }
+        }
+    }
+
+    public static func remove(_ path: FilePath) throws(SystemError) {
+        try systemCall("unlink", path.string) {
+            unsafe path.withPlatformString { unsafe unlink($0) }
+        }
+    }
+
+    /// Removes a directory and the plain files in it, if it is there; a directory in it stops it.
+    public static func removeDirectory(_ path: FilePath) throws(SystemError) {
+        guard exists(path) else { return }
+        for name in try list(path) {
+            try remove(path.appending(name))
+        }
+        try systemCall("rmdir", path.string) { unsafe path.withPlatformString { unsafe rmdir($0) } }
+        try synchronizeDirectory(path.removingLastComponent())
+    }
+
+    /// Whether the path names anything, a dangling symbolic link included.
+    public static func exists(_ path: FilePath) -> Bool {
+        (try? FileStatus(path, follow: false)) != nil
+    }
+
+    /// Makes the directory and those above it, for root alone (0700), where they don't exist.
+    public static func makeDirectory(
+        _ path: FilePath, permissions: UInt32 = 0o700
+    ) throws(SystemError) {
+        if let status = try? FileStatus(path) {
+            if status.kind == .directory { return }
+            throw SystemError(operation: "mkdir", path: path.string, errno: .notDirectory)
+        }
+        let above = path.removingLastComponent()
+        if !above.isEmpty, above != path { try makeDirectory(above, permissions: 0o755) }
+        let made = unsafe path.withPlatformString { unsafe mkdir($0, permissions) }
+        if made != 0, errno != EEXIST {
+            throw SystemError(
+                operation: "mkdir", path: path.string, errno: Errno(rawValue: errno))
+        }
+    }
+
+    /// The names in a directory, sorted, without `.` and `..`.
+    public static func list(_ path: FilePath) throws(SystemError) -> [String] {
+        guard let directory = unsafe path.withPlatformString({ unsafe opendir($0) }) else {
+            throw SystemError(
+                operation: "opendir", path: path.string, errno: Errno(rawValue: errno))
+        }
+        defer { unsafe closedir(directory) }
+        var names: [String] = []
+        while let entry = unsafe readdir(directory) {
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { tuple in
+                unsafe tuple.withMemoryRebound(to: CChar.self, capacity: 256) {
+                    unsafe String(cString: $0)
+                }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    /// Returns when a rename or a new name in this directory is on stable storage.
+    public static func synchronizeDirectory(_ path: FilePath) throws(SystemError) {
+        try OwnedDescriptor.open(path.isEmpty ? "." : path, .readOnly).synchronize()
+    }
+
+    /// The absolute path without symbolic links, `.` or `..`; the file must exist.
+    public static func resolve(_ path: FilePath) throws(SystemError) -> FilePath {
+        guard let resolved = unsafe path.withPlatformString({ unsafe realpath($0, nil) }) else {
+            throw SystemError(
+                operation: "realpath", path: path.string, errno: Errno(rawValue: errno))
+        }
+        defer { unsafe free(resolved) }
+        return unsafe FilePath(platformString: resolved)
+    }
+
+    /// Bytes that an unprivileged writer could still add to the file system of `path`, and its size.
+    public static func freeSpace(
+        _ path: FilePath
+    ) throws(SystemError) -> (free: ByteCount, size: ByteCount) {
+        var status = statvfs()
+        try systemCall("statvfs", path.string) {
+            unsafe path.withPlatformString { unsafe statvfs($0, &status) }
+        }
+        let block = UInt64(status.f_frsize)
+        return (
+            ByteCount(UInt64(status.f_bavail) * block), ByteCount(UInt64(status.f_blocks) * block)
+        )
+    }
+}
+
+extension FilePath {
+    /// The same path with `suffix` at the end of its last component.
+    public func appendingSuffix(_ suffix: String) -> FilePath {
+        FilePath(string + suffix)
+    }
+}
+
+/// An exclusive lock on a file (flock(2)), held until its owner lets go of it or dies.
+public struct FileLock: ~Copyable, Sendable {
+    private let file: OwnedDescriptor
+
+    private init(_ file: consuming OwnedDescriptor) {
+        self.file = file
+    }
+
+    /// Waits until nobody else holds it. The file is created (0600) if need be.
+    public static func take(_ path: FilePath) throws(SystemError) -> FileLock {
+        let file = try openLockFile(path)
+        let descriptor = file.descriptor.rawValue
+        try systemCall("flock", path.string) { flock(descriptor, LOCK_EX) }
+        return FileLock(file)
+    }
+
+    /// Takes it only if nobody holds it; nil if somebody does.
+    public static func takeIfFree(_ path: FilePath) throws(SystemError) -> FileLock? {
+        let file = try openLockFile(path)
+        let descriptor = file.descriptor.rawValue
+        do {
+            try systemCall("flock", path.string) { flock(descriptor, LOCK_EX | LOCK_NB) }
+        } catch {
+            if error.errno == .wouldBlock { return nil }
+            throw error
+        }
+        return FileLock(file)
+    }
+
+    /// Runs `body` while nobody else holds the lock.
+    public static func holding<Result>(
+        _ path: FilePath, _ body: () throws -> Result
+    ) throws -> Result {
+        let lock = try take(path)
+        let result = Swift.Result { try body() }
+        lock.release()
+        return try result.get()
+    }
+
+    /// Lets go of it.
+    public consuming func release() {
+        try? file.close()
+    }
+
+    private static func openLockFile(_ path: FilePath) throws(SystemError) -> OwnedDescriptor {
+        let descriptor = try systemCall("open", path) {
+            try FileDescriptor.open(
+                path, .readWrite, options: [.create, .closeOnExec, .noFollow],
+                permissions: [.ownerReadWrite])
+        }
+        return OwnedDescriptor(descriptor, path: path)
+    }
+}

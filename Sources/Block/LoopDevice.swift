@@ -1,0 +1,115 @@
+internal import CLinux
+internal import Glibc
+public import SystemPackage
+
+/// Loop devices: a regular file as a block device (linux/loop.h).
+///
+/// Ours are attached without autoclear and taken down by hand: one that goes away by itself hides
+/// the bug that let go of it.
+public struct LoopDevice: Hashable, Sendable {
+    /// `N` in `/dev/loopN`.
+    public let index: Int32
+
+    public var path: FilePath { FilePath("/dev/loop\(index)") }
+
+    /// The loop device at this path; nil if the path is another's.
+    public init?(_ path: FilePath) {
+        guard path.string.hasPrefix("/dev/loop"), let index = Int32(path.string.dropFirst(9)) else {
+            return nil
+        }
+        self.index = index
+    }
+
+    init(index: Int32) {
+        self.index = index
+    }
+
+    /// Attaches a file to a free loop device.
+    ///
+    /// Direct I/O is asked for and gone without where the file's file system has none, so that the
+    /// store's writes don't stay in a second page cache.
+    ///
+    /// - Parameter sector: the device's logical sector in bytes.
+    public static func attach(
+        _ file: FilePath, sector: UInt32 = 512, readOnly: Bool = false
+    ) throws(SystemError) -> LoopDevice {
+        let backing = try OwnedDescriptor.open(file, readOnly ? .readOnly : .readWrite)
+        let control = try OwnedDescriptor.open("/dev/loop-control", .readWrite)
+        // Somebody else may take the free device between the two calls: then the next one.
+        for _ in 0..<64 {
+            let index = try systemCall("LOOP_CTL_GET_FREE", "/dev/loop-control") {
+                clinux_loop_get_free(control.descriptor.rawValue)
+            }
+            let loop = LoopDevice(index: index)
+            let device = try loop.openWhenThere()
+            for direct in [1, 0] as [CInt] {
+                let result = clinux_loop_configure(
+                    device.descriptor.rawValue, backing.descriptor.rawValue, sector,
+                    readOnly ? 1 : 0, direct)
+                if result == 0 { return loop }
+                if errno != EINVAL { break }
+            }
+            guard errno == EBUSY else {
+                throw SystemError(
+                    operation: "LOOP_CONFIGURE \(loop.path)", path: file.string,
+                    errno: Errno(rawValue: errno))
+            }
+        }
+        throw SystemError(operation: "LOOP_CONFIGURE", path: file.string, errno: .resourceBusy)
+    }
+
+    /// The node of a new loop device comes from devtmpfs at once, but udev may still be at it.
+    private func openWhenThere() throws(SystemError) -> OwnedDescriptor {
+        var tries = 0
+        while true {
+            do throws(SystemError) {
+                return try OwnedDescriptor.open(path, .readWrite)
+            } catch {
+                tries += 1
+                if tries == 100 || error.errno != .noSuchFileOrDirectory { throw error }
+                usleep(10_000)
+            }
+        }
+    }
+
+    /// Detaches. Done already is done, too.
+    ///
+    /// While anybody has the device open the kernel only notes it (and returns 0): so call it when
+    /// the tables over it are gone.
+    public func detach() throws(SystemError) {
+        let device = try OwnedDescriptor.open(path, .readOnly)
+        do {
+            try systemCall("LOOP_CLR_FD", path.string) {
+                clinux_loop_clear(device.descriptor.rawValue)
+            }
+        } catch {
+            if error.errno != .noSuchAddressOrDevice { throw error }
+        }
+    }
+
+    /// The file behind it, by what it is and by its path now; nil if nothing is attached.
+    ///
+    /// The path is sysfs's: the ioctl's is cut at 63 bytes.
+    public var backing: (fileSystem: UInt64, inode: UInt64, offset: UInt64, path: String)? {
+        var (device, inode, offset): (UInt64, UInt64, UInt64) = (0, 0, 0)
+        guard let opened = try? OwnedDescriptor.open(path, .readOnly),
+            unsafe clinux_loop_backing(opened.descriptor.rawValue, &device, &inode, &offset) == 0
+        else { return nil }
+        let name = Sysfs.attribute(FilePath("/sys/block/loop\(index)/loop/backing_file")) ?? ""
+        return (device, inode, offset, name)
+    }
+
+    /// Every attached loop device whose backing file is this one, by whatever path it was attached.
+    public static func attached(to file: FileStatus) -> [LoopDevice] {
+        let names = (try? Files.list("/sys/block")) ?? []
+        return names.compactMap { name in
+            guard let loop = LoopDevice(FilePath("/dev/\(name)")),
+                Files.exists(FilePath("/sys/block/\(name)/loop")),
+                let backing = loop.backing,
+                DeviceNumber(backing.fileSystem) == DeviceNumber(file.fileSystem),
+                backing.inode == file.inode
+            else { return nil }
+            return loop
+        }
+    }
+}

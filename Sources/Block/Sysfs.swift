@@ -1,0 +1,73 @@
+public import SystemPackage
+
+/// Attributes and links of /sys for block devices (Documentation/ABI/stable/sysfs-block).
+public enum Sysfs {
+    /// The directory of the device with this number.
+    public static func directory(_ number: DeviceNumber) -> FilePath {
+        FilePath("/sys/dev/block/\(number)")
+    }
+
+    /// An attribute's text without the newline at its end; nil if there is no such attribute.
+    public static func attribute(_ path: FilePath) -> String? {
+        guard let bytes = try? Files.read(path) else { return nil }
+        var text = String(decoding: bytes, as: UTF8.self)
+        if text.hasSuffix("\n") { text.removeLast() }
+        return text
+    }
+
+    /// The kernel's name of a device: `sdb1`, `dm-3`.
+    public static func kernelName(_ number: DeviceNumber) -> String? {
+        guard let target = try? Files.resolve(directory(number)) else { return nil }
+        // A `/` in a device's name stands as `!` in sysfs (cciss!c0d0).
+        return target.lastComponent.map { component in
+            String(component.string.map { $0 == "!" ? "/" : $0 })
+        }
+    }
+
+    /// Devices that are built on this one (`holders`), or that it is built on (`slaves`).
+    public static func related(_ number: DeviceNumber, _ relation: String) -> [DeviceNumber] {
+        let folder = directory(number).appending(relation)
+        return ((try? Files.list(folder)) ?? []).compactMap { name in
+            attribute(folder.appending(name).appending("dev")).flatMap { DeviceNumber($0) }
+        }
+    }
+
+    /// The partitions of a whole disk.
+    public static func partitions(_ number: DeviceNumber) -> [DeviceNumber] {
+        let folder = directory(number)
+        return ((try? Files.list(folder)) ?? []).compactMap { name in
+            let part = folder.appending(name)
+            guard Files.exists(part.appending("partition")) else { return nil }
+            return attribute(part.appending("dev")).flatMap { DeviceNumber($0) }
+        }
+    }
+
+    /// The whole disk that a partition is part of; nil for a whole disk.
+    public static func disk(ofPartition number: DeviceNumber) -> DeviceNumber? {
+        guard Files.exists(directory(number).appending("partition")),
+            let folder = try? Files.resolve(directory(number))
+        else { return nil }
+        return attribute(folder.removingLastComponent().appending("dev")).flatMap {
+            DeviceNumber($0)
+        }
+    }
+
+    /// Everything that this device's contents rest on, itself included: the devices under
+    /// device-mapper and md, whole disks under partitions, and the device that holds a loop
+    /// device's backing file.
+    public static func foundations(of number: DeviceNumber) -> Set<DeviceNumber> {
+        var found: Set<DeviceNumber> = []
+        var left = [number]
+        while let next = left.popLast() {
+            guard found.insert(next).inserted else { continue }
+            left += related(next, "slaves")
+            if let disk = disk(ofPartition: next) { left.append(disk) }
+            if let file = attribute(directory(next).appending("loop/backing_file")),
+                let holder = MountTable.device(holding: FilePath(file))
+            {
+                left.append(holder)
+            }
+        }
+        return found
+    }
+}

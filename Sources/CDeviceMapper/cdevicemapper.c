@@ -1,0 +1,42 @@
+#include "cdevicemapper.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static char last[1024];
+static char taken[1024];
+
+static void keep(
+    int level, const char *file, int line, int dm_errno_or_class, const char *format, ...) {
+    (void)file;
+    (void)line;
+    (void)dm_errno_or_class;
+    // lib/log levels: 2 fatal, 3 error, 4 warning; the rest is narration. The high bits are flags.
+    if ((level & 7) > 4) return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(last, sizeof last, format, arguments);
+    va_end(arguments);
+}
+
+void cdevicemapper_keep_messages(void) { dm_log_with_errno_init(keep); }
+
+const char *cdevicemapper_last_message(void) {
+    snprintf(taken, sizeof taken, "%s", last);
+    last[0] = 0;
+    return taken;
+}
+
+const char *cdevicemapper_name(const struct dm_names *entry) { return entry->name; }
+
+const struct dm_names *cdevicemapper_next(const struct dm_names *entry) {
+    if (!entry->next) return NULL;
+    return (const struct dm_names *)((const char *)entry + entry->next);
+}
+
+const char *cdevicemapper_target(const struct dm_versions *entry) { return entry->name; }
+
+const struct dm_versions *cdevicemapper_next_target(const struct dm_versions *entry) {
+    if (!entry->next) return NULL;
+    return (const struct dm_versions *)((const char *)entry + entry->next);
+}

@@ -1,0 +1,210 @@
+#define _GNU_SOURCE
+#include "clinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/dm-ioctl.h>
+#include <linux/fs.h>
+#include <linux/loop.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+extern char **environ;
+
+int clinux_blk_size(int fd, uint64_t *bytes) { return ioctl(fd, BLKGETSIZE64, bytes); }
+
+int clinux_blk_logical_sector(int fd, uint32_t *bytes) {
+    int size = 0;
+    int result = ioctl(fd, BLKSSZGET, &size);
+    *bytes = (uint32_t)size;
+    return result;
+}
+
+int clinux_blk_flush_buffers(int fd) { return ioctl(fd, BLKFLSBUF, 0); }
+
+unsigned int clinux_major(dev_t device) { return major(device); }
+unsigned int clinux_minor(dev_t device) { return minor(device); }
+dev_t clinux_makedev(unsigned int major, unsigned int minor) { return makedev(major, minor); }
+
+int clinux_loop_get_free(int control_fd) { return ioctl(control_fd, LOOP_CTL_GET_FREE); }
+
+int clinux_loop_configure(
+    int loop_fd, int backing_fd, uint32_t block_size, int read_only, int direct_io) {
+    struct loop_config config;
+    memset(&config, 0, sizeof config);
+    config.fd = (uint32_t)backing_fd;
+    config.block_size = block_size;
+    if (read_only) config.info.lo_flags |= LO_FLAGS_READ_ONLY;
+    if (direct_io) config.info.lo_flags |= LO_FLAGS_DIRECT_IO;
+    return ioctl(loop_fd, LOOP_CONFIGURE, &config);
+}
+
+int clinux_loop_clear(int loop_fd) { return ioctl(loop_fd, LOOP_CLR_FD, 0); }
+
+int clinux_loop_backing(int loop_fd, uint64_t *device, uint64_t *inode, uint64_t *offset) {
+    struct loop_info64 info;
+    memset(&info, 0, sizeof info);
+    int result = ioctl(loop_fd, LOOP_GET_STATUS64, &info);
+    *device = info.lo_device;
+    *inode = info.lo_inode;
+    *offset = info.lo_offset;
+    return result;
+}
+
+int clinux_dm_arm_poll(int control_fd) {
+    struct dm_ioctl request;
+    memset(&request, 0, sizeof request);
+    request.version[0] = DM_VERSION_MAJOR;
+    request.version[1] = 37;  // the first with DM_DEV_ARM_POLL (Linux 4.14)
+    request.data_size = sizeof request;
+    return ioctl(control_fd, DM_DEV_ARM_POLL, &request);
+}
+
+int clinux_o_direct(void) { return O_DIRECT; }
+
+int clinux_rename_new(const char *from, const char *to) {
+    return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+}
+
+int clinux_undumpable(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
+
+int clinux_termination_fd(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL)) return -1;
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal) {
+    (void)signal;
+    interrupted = 1;
+}
+
+void clinux_catch_interrupts(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = interrupt;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int clinux_interrupted(void) { return interrupted; }
+
+int clinux_watch_renames(const char *directory) {
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (fd < 0) return -1;
+    if (inotify_add_watch(fd, directory, IN_MOVED_TO) < 0) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+void clinux_drain(int fd) {
+    char buffer[4096];
+    while (read(fd, buffer, sizeof buffer) > 0) {}
+}
+
+int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+int clinux_run(const char *path, char *const arguments[]) {
+    posix_spawn_file_actions_t actions;
+    pid_t child;
+    int status;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error) { errno = error; return -1; }
+    if (!error) error = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
+    if (!error) error = posix_spawn_file_actions_adddup2(&actions, 0, 1);
+    if (!error) error = posix_spawn_file_actions_adddup2(&actions, 0, 2);
+    if (!error) error = posix_spawn(&child, path, &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (error) { errno = error; return -1; }
+    while (waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR) return -1;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int clinux_notify(const char *state) {
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address;
+    size_t length;
+    if (!path) return 0;
+    length = strlen(path);
+    if (length == 0 || length >= sizeof address.sun_path) { errno = EINVAL; return -1; }
+    memset(&address, 0, sizeof address);
+    address.sun_family = AF_UNIX;
+    memcpy(address.sun_path, path, length);
+    // An abstract socket's name starts with a zero byte, which the environment writes as `@`.
+    if (path[0] == '@') address.sun_path[0] = 0;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    ssize_t sent = sendto(
+        fd, state, strlen(state), 0, (struct sockaddr *)&address,
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+    close(fd);
+    return sent < 0 ? -1 : 0;
+}
+
+static struct termios with_echo;
+
+int clinux_echo_off(int fd) {
+    struct termios silent;
+    if (tcgetattr(fd, &with_echo)) return -1;
+    silent = with_echo;
+    silent.c_lflag &= (tcflag_t)~ECHO;
+    silent.c_lflag |= ECHONL;
+    return tcsetattr(fd, TCSAFLUSH, &silent);
+}
+
+void clinux_echo_on(int fd) { tcsetattr(fd, TCSAFLUSH, &with_echo); }
+
+pid_t clinux_spawn_detached(
+    const char *path, char *const arguments[], const char *log_path, int ready_fd) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none;
+    pid_t child = -1;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error) { errno = error; return -1; }
+    error = posix_spawnattr_init(&attributes);
+    if (error) { posix_spawn_file_actions_destroy(&actions); errno = error; return -1; }
+    sigemptyset(&none);
+    // dup2 onto itself would keep close-on-exec, so the descriptor goes to 3 last, after 0 to 2.
+    if (!error) error = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    if (!error) error = posix_spawn_file_actions_addopen(
+        &actions, 1, log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
+    if (!error) error = posix_spawn_file_actions_adddup2(&actions, 1, 2);
+    if (!error && ready_fd >= 0) error = posix_spawn_file_actions_adddup2(&actions, ready_fd, 3);
+    if (!error) error = posix_spawn_file_actions_addchdir_np(&actions, "/");
+    if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, ready_fd >= 0 ? 4 : 3);
+    if (!error) error = posix_spawnattr_setsigmask(&attributes, &none);
+    if (!error) error = posix_spawnattr_setflags(
+        &attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
+    if (!error) error = posix_spawn(&child, path, &actions, &attributes, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    if (error) { errno = error; return -1; }
+    return child;
+}

@@ -1,0 +1,74 @@
+// What Swift can't import from the kernel's and libc's headers: variadic functions, function-like
+// macros, and macros with casts. Each function here is one call, with errno left as the call set it.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+// Block devices (linux/fs.h). Each returns 0, or -1 with errno.
+int clinux_blk_size(int fd, uint64_t *bytes);
+int clinux_blk_logical_sector(int fd, uint32_t *bytes);
+int clinux_blk_flush_buffers(int fd);
+
+// Device numbers (sys/sysmacros.h).
+unsigned int clinux_major(dev_t device);
+unsigned int clinux_minor(dev_t device);
+dev_t clinux_makedev(unsigned int major, unsigned int minor);
+
+// Loop devices (linux/loop.h).
+int clinux_loop_get_free(int control_fd);
+// LOOP_CONFIGURE: attaches `backing_fd` in one step. No LO_FLAGS_AUTOCLEAR: a loop device that
+// disappears by itself hides the bug that let go of it.
+int clinux_loop_configure(
+    int loop_fd, int backing_fd, uint32_t block_size, int read_only, int direct_io);
+int clinux_loop_clear(int loop_fd);
+// The device and inode number of the backing file, which LOOP_GET_STATUS64 gives unabridged.
+int clinux_loop_backing(int loop_fd, uint64_t *device, uint64_t *inode, uint64_t *offset);
+
+// Device-mapper's own control device (linux/dm-ioctl.h, DM_DEV_ARM_POLL): after it, poll(2) on
+// `control_fd` reports the next event of any device-mapper device. libdevmapper keeps its own
+// descriptor to itself, so this one ioctl is made here.
+int clinux_dm_arm_poll(int control_fd);
+
+// open(2)'s O_DIRECT, which differs between architectures and needs _GNU_SOURCE.
+int clinux_o_direct(void);
+
+// renameat2(2) with RENAME_NOREPLACE: EEXIST if the new name is taken.
+int clinux_rename_new(const char *from, const char *to);
+
+// No core dump, no ptrace by the same user: for a process that holds a password (prctl(2)).
+int clinux_undumpable(void);
+
+// Blocks SIGTERM, SIGINT and SIGHUP and returns a descriptor that reads them (signalfd(2)), or -1.
+int clinux_termination_fd(void);
+
+// Sets a flag on SIGINT and SIGTERM instead of dying; `clinux_interrupted` tells whether one came.
+void clinux_catch_interrupts(void);
+int clinux_interrupted(void);
+
+// A descriptor that becomes readable when a file is renamed into `directory` (inotify(7)), or -1;
+// `clinux_drain` reads and forgets what a non-blocking descriptor has.
+int clinux_watch_renames(const char *directory);
+void clinux_drain(int fd);
+
+// A pipe, both ends close-on-exec: `ends[0]` to read, `ends[1]` to write.
+int clinux_pipe(int ends[2]);
+
+// Runs `arguments` with no input and no output and waits; its exit status, or -1 with errno.
+int clinux_run(const char *path, char *const arguments[]);
+
+// Tells systemd (sd_notify(3)'s protocol) `state`, such as `READY=1`; 0 where there is no systemd.
+int clinux_notify(const char *state);
+
+// Turns the terminal's echo off (and back on with what it returned); -1 if `fd` is no terminal.
+int clinux_echo_off(int fd);
+void clinux_echo_on(int fd);
+
+// Runs `arguments` (NULL-terminated) in a session of its own, detached from the terminal and the
+// caller: standard input from /dev/null, output to `log_path` (appended, 0600), one descriptor
+// `ready_fd` kept open as descriptor 3 (or -1 for none). Returns the process, or -1 with errno.
+pid_t clinux_spawn_detached(
+    const char *path, char *const arguments[], const char *log_path, int ready_fd);
+
+#endif

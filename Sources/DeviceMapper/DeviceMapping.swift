@@ -1,0 +1,170 @@
+public import Block
+public import SystemPackage
+
+/// A target of a table: where it starts, how long it is, its type, its parameters.
+public struct Target: Hashable, Sendable {
+    public let start: SectorCount
+    public let length: SectorCount
+    public let type: String
+    public let parameters: String
+
+    public init(
+        start: SectorCount = SectorCount(0), length: SectorCount, type: String, parameters: String
+    ) {
+        self.start = start
+        self.length = length
+        self.type = type
+        self.parameters = parameters
+    }
+
+    public static func snapshotOrigin(
+        _ target: SnapshotOriginTarget, length: SectorCount
+    ) -> Target {
+        Target(length: length, type: SnapshotOriginTarget.type, parameters: target.parameters)
+    }
+
+    public static func snapshot(_ target: SnapshotTarget, length: SectorCount) -> Target {
+        Target(length: length, type: SnapshotTarget.type, parameters: target.parameters)
+    }
+}
+
+/// What DM_DEVICE_INFO says of a device.
+public struct DeviceInfo: Hashable, Sendable {
+    public var number: DeviceNumber
+    public var isSuspended: Bool
+    public var hasLiveTable: Bool
+    /// Everybody who has the device open: mounts, swap, devices built on it, programs.
+    public var openCount: Int
+
+    public init(number: DeviceNumber, isSuspended: Bool, hasLiveTable: Bool, openCount: Int) {
+        self.number = number
+        self.isSuspended = isSuspended
+        self.hasLiveTable = hasLiveTable
+        self.openCount = openCount
+    }
+}
+
+/// Which of udev's rules see a device that a task makes.
+public enum UdevVisibility: Sendable {
+    /// All rules, as any disk.
+    case disk
+    /// None but those that make the node: for the snapshots, which carry the same file system as
+    /// their origin and must not be probed, linked by UUID, or mounted by anybody.
+    case hidden
+}
+
+/// Device-mapper, as the domain uses it: the kernel's, or a simulated one in tests.
+///
+/// Every change is announced to udev under the transaction that `inTransaction` opened, and nodes
+/// are there when it returns.
+public protocol DeviceMapping: Sendable {
+    /// Every device's name and UUID (empty if it has none).
+    func devices() throws(DeviceMapperError) -> [(name: String, uuid: String)]
+    /// nil if there is no such device.
+    func info(_ name: DeviceName) throws(DeviceMapperError) -> DeviceInfo?
+    /// Creates the device without a table.
+    func create(
+        _ name: DeviceName, uuid: DeviceUUID, in transaction: DeviceMapperTransaction,
+        visibility: UdevVisibility
+    ) throws(DeviceMapperError)
+    /// Loads a table into the inactive slot; `resume` makes it live.
+    func load(_ name: DeviceName, _ targets: [Target], isReadOnly: Bool) throws(DeviceMapperError)
+    /// Suspends after flushing and, unless `freezing` is false, freezing the file system on it.
+    func suspend(_ name: DeviceName, freezing: Bool) throws(DeviceMapperError)
+    func resume(
+        _ name: DeviceName, in transaction: DeviceMapperTransaction, visibility: UdevVisibility
+    ) throws(DeviceMapperError)
+    /// Fails with EBUSY while somebody has it open.
+    func remove(
+        _ name: DeviceName, in transaction: DeviceMapperTransaction
+    ) throws(DeviceMapperError)
+    func table(_ name: DeviceName) throws(DeviceMapperError) -> [Target]
+    /// A target's status line as parameters.
+    func status(_ name: DeviceName) throws(DeviceMapperError) -> [Target]
+    /// Runs `body`, then waits until udev has handled every change made in it, also when it throws.
+    ///
+    /// Never inside a suspend: an event's rules may read the suspended device.
+    func inTransaction<Result>(
+        _ body: (DeviceMapperTransaction) throws -> Result
+    ) throws -> Result
+}
+
+/// A running set of changes that udev is told of, and waited for, together.
+public final class DeviceMapperTransaction {
+    /// libdevmapper's udev cookie, a semaphore; 0 until the first change.
+    var cookie: UInt32 = 0
+
+    public init() {}
+}
+
+/// A device-mapper operation that failed.
+public struct DeviceMapperError: Error, Hashable, Sendable, CustomStringConvertible {
+    public enum Operation: String, Sendable {
+        case version, targets, list, info, create, load, suspend, resume, remove, table, status
+        case udev
+    }
+
+    public let operation: Operation
+    /// The device's name; empty for operations on none.
+    public let name: String
+    public let errno: Errno
+    /// What libdevmapper said of it, "" if nothing.
+    public let message: String
+
+    public init(operation: Operation, name: String, errno: Errno, message: String = "") {
+        self.operation = operation
+        self.name = name
+        self.errno = errno
+        self.message = message
+    }
+
+    public var description: String {
+        let what = name.isEmpty ? "device-mapper" : "device-mapper device \(name)"
+        let reason = message.isEmpty ? "\(errno)" : "\(errno) (\(message))"
+        return "\(what): \(operation.rawValue): \(reason)"
+    }
+}
+
+extension DeviceMapping {
+    /// Suspends the device, runs `body`, and resumes it whatever happens.
+    ///
+    /// - Throws: what `body` threw; or what resuming failed with, if only that did. When both fail
+    ///   the error carries both.
+    public func whileSuspended<Result>(
+        _ name: DeviceName, in transaction: DeviceMapperTransaction, freezing: Bool = true,
+        _ body: () throws -> Result
+    ) throws -> Result {
+        try suspend(name, freezing: freezing)
+        let result: Swift.Result<Result, any Error>
+        do {
+            result = .success(try body())
+        } catch {
+            result = .failure(error)
+        }
+        do {
+            try resume(name, in: transaction, visibility: .disk)
+        } catch {
+            // A second try costs nothing, and a device left suspended stops the machine.
+            do {
+                try resume(name, in: transaction, visibility: .disk)
+            } catch {
+                if case .failure(let cause) = result {
+                    throw ResumeFailure(cause: cause, resume: error)
+                }
+                throw error
+            }
+        }
+        return try result.get()
+    }
+}
+
+/// A step under a suspend failed, and resuming the device did, too: it is left suspended.
+public struct ResumeFailure: Error, CustomStringConvertible {
+    public let cause: any Error
+    public let resume: any Error
+
+    public var description: String {
+        "\(cause); then resuming failed: \(resume); the device is left suspended: "
+            + "run `dmsetup resume` on it"
+    }
+}

@@ -1,0 +1,87 @@
+public import Block
+
+/// `snapshot`: the origin as it was, its old chunks in a COW store (drivers/md/dm-snap.c).
+public struct SnapshotTarget: Hashable, Sendable {
+    public static let type = "snapshot"
+
+    public let origin: DeviceNumber
+    public let store: DeviceNumber
+    /// In sectors, a power of two.
+    public let chunk: SectorCount
+
+    public init(origin: DeviceNumber, store: DeviceNumber, chunk: SectorCount) {
+        self.origin = origin
+        self.store = store
+        self.chunk = chunk
+    }
+
+    /// - Parameter parameters: `<origin> <COW device> P <chunk sectors>`; any other exception store
+    ///   than the persistent one is not ours and gives nil.
+    public init?(parameters: String) {
+        let words = parameters.split(separator: " ")
+        guard words.count >= 4, let origin = DeviceNumber(String(words[0])),
+            let store = DeviceNumber(String(words[1])), words[2] == "P" || words[2] == "PO",
+            let chunk = UInt64(words[3])
+        else { return nil }
+        self.init(origin: origin, store: store, chunk: SectorCount(chunk))
+    }
+
+    /// `P`: persistent, without overflow support. With it (`PO`) the kernel would keep a store that
+    /// writes to the *snapshot* overflowed; nobody writes to ours.
+    public var parameters: String { "\(origin) \(store) P \(chunk.sectors)" }
+}
+
+/// The status of a `snapshot` or `snapshot-merge` target.
+public enum SnapshotStatus: Hashable, Sendable {
+    /// Sectors of the store that are taken (metadata included), that there are, and that are
+    /// metadata.
+    case usage(allocated: SectorCount, total: SectorCount, metadata: SectorCount)
+    /// Dropped by the kernel: its store is full or failed, and has missed writes since.
+    case invalid
+    case mergeFailed
+    case overflow
+    case unknown
+
+    /// - Parameter line: as the kernel prints it: `<allocated>/<total> <metadata>`, or one of its
+    ///   words (snapshot_status in drivers/md/dm-snap.c).
+    public init?(line: String) {
+        let line = line.split(separator: " ").joined(separator: " ")
+        switch line {
+        case "Invalid": self = .invalid
+        case "Merge failed": self = .mergeFailed
+        case "Overflow": self = .overflow
+        case "Unknown": self = .unknown
+        default:
+            let words = line.split(separator: " ")
+            guard words.count == 2, let metadata = UInt64(words[1]) else { return nil }
+            let figures = words[0].split(separator: "/", omittingEmptySubsequences: false)
+            guard figures.count == 2, let allocated = UInt64(figures[0]),
+                let total = UInt64(figures[1])
+            else { return nil }
+            self = .usage(
+                allocated: SectorCount(allocated), total: SectorCount(total),
+                metadata: SectorCount(metadata))
+        }
+    }
+
+    public var line: String {
+        switch self {
+        case .usage(let allocated, let total, let metadata):
+            "\(allocated.sectors)/\(total.sectors) \(metadata.sectors)"
+        case .invalid: "Invalid"
+        case .mergeFailed: "Merge failed"
+        case .overflow: "Overflow"
+        case .unknown: "Unknown"
+        }
+    }
+
+    /// Chunks handed out for exceptions, committed or not: (allocated − metadata) / chunk.
+    ///
+    /// nil unless the status is a usage; holes that a crash left count as well.
+    public func chunksTaken(chunk: SectorCount) -> UInt64? {
+        guard case .usage(let allocated, _, let metadata) = self, chunk.sectors > 0,
+            allocated >= metadata
+        else { return nil }
+        return (allocated.sectors - metadata.sectors) / chunk.sectors
+    }
+}

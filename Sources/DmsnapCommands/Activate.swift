@@ -1,0 +1,54 @@
+import ArgumentParser
+import ExceptionStore
+import Sessions
+import SystemPackage
+
+struct Activate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Make every mount of a device a session from now on.",
+        discussion: "Needs root and the service's password (see `dmsnap passwd`).")
+
+    @OptionGroup var device: DeviceOptions
+    @OptionGroup var password: PasswordOptions
+
+    @Option(
+        help: """
+            How much is copied at a time: a power of two, 4K to 1G; larger ones cost more for small \
+            writes and less for large ones.
+            """)
+    var chunkSize: String?
+
+    @Option(help: "The sessions' base directory instead of the configured one.")
+    var storeDir: String?
+
+    func run() throws {
+        let name = try device.required()
+        let chunk = try chunkSize.map { text in
+            do {
+                return try ChunkSize(parsing: text)
+            } catch {
+                throw ValidationError("--chunk-size \(text): \(error)")
+            }
+        }
+        let service = try SnapshotService.forRoot(to: "activate a device")
+        try service.password.verify(password.read())
+        let outcome = try service.activate(
+            name, chunkSize: chunk, directory: storeDir.map { FilePath($0) })
+        try MonitorLauncher.ensureRunning(service.layout)
+        switch outcome {
+        case .activated(let activation):
+            let path = service.path(of: activation)
+            try Output.print(
+                """
+                \(Output.visible(activation.path)) is activated: mount \(path) in its place.
+                Every mount is a session under \(Output.visible(activation.baseDirectory)).
+                """)
+        case .alreadyActive(let activation):
+            try Output.print(
+                """
+                \(Output.visible(activation.path)) is activated already: \
+                mount \(service.path(of: activation)).
+                """)
+        }
+    }
+}

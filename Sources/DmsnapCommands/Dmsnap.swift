@@ -1,0 +1,73 @@
+public import ArgumentParser
+import Glibc
+import Sessions
+import SystemPackage
+
+/// `dmsnap`, the command.
+public struct Dmsnap: ParsableCommand {
+    /// The verbs, in the order a user meets them.
+    public static let configuration = CommandConfiguration(
+        commandName: "dmsnap",
+        abstract: "One snapshot session per mount, and the way back.",
+        discussion: """
+            Activate a block device or an image file once; from then on every mount of it is a \
+            session: what the mount overwrites is kept, and `dmsnap restore` puts the device back \
+            to what it was before that mount, byte for byte.
+            """,
+        version: "dmsnap \(Version.text)",
+        subcommands: [
+            Activate.self, Deactivate.self, Status.self, Sessions.self, Show.self, Restore.self,
+            Passwd.self, Doctor.self, MonitorVerb.self, SessionOpened.self,
+        ])
+
+    /// For ArgumentParser.
+    public init() {}
+
+    /// Runs the program's arguments, and ends it with the status of the contract.
+    public static func run() -> Never {
+        // A closed standard output is an error to report, not a death without a word.
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            var command = try parseAsRoot(
+                VerbFirst.ordered(Array(CommandLine.arguments.dropFirst())))
+            try command.run()
+            Glibc.exit(ExitStatus.success.rawValue)
+        } catch let error as SessionsError {
+            Output.diagnose(error.description)
+            Glibc.exit(error.exitStatus.rawValue)
+        } catch let error as OutputFailure {
+            Output.diagnose(error.description)
+            Glibc.exit(ExitStatus.ioError.rawValue)
+        } catch {
+            exit(withError: error)
+        }
+    }
+}
+
+/// The version that `--version` prints.
+enum Version {
+    static let text = "0.1.0"
+}
+
+/// Puts the verb first: `dmsnap --dev D --passfile F activate` means `dmsnap activate --dev D …`.
+enum VerbFirst {
+    /// Options that take a value in the next word.
+    static let valued: Set<String> = [
+        "--dev", "--session", "--device", "--passfile", "--old-passfile", "--chunk-size",
+        "--store-dir",
+    ]
+
+    static func ordered(_ words: [String]) -> [String] {
+        var index = 0
+        while index < words.count {
+            let word = words[index]
+            guard word.hasPrefix("-"), word != "--" else { break }
+            index += valued.contains(word) ? 2 : 1
+        }
+        guard index > 0, index < words.count, words[index] != "--" else { return words }
+        var ordered = words
+        ordered.remove(at: index)
+        ordered.insert(words[index], at: 0)
+        return ordered
+    }
+}

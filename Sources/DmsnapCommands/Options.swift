@@ -1,0 +1,82 @@
+import ArgumentParser
+import CLinux
+import Glibc
+import Sessions
+import SystemPackage
+
+/// A device, as an argument or with `--dev`.
+struct DeviceOptions: ParsableArguments {
+    @Argument(help: "A block device by any of its names, or an image file.")
+    var device: String?
+
+    @Option(name: .customLong("dev"), help: "The same as DEVICE.")
+    var dev: String?
+
+    var named: String? { device ?? dev }
+
+    /// The device that there must be.
+    func required() throws -> String {
+        guard let named else { throw ValidationError("give a DEVICE: a block device or an image") }
+        return named
+    }
+
+    func validate() throws {
+        if device != nil, dev != nil {
+            throw ValidationError("give the device once: as DEVICE or with --dev")
+        }
+    }
+}
+
+/// A session, as an argument or with `--session`.
+struct SessionOptions: ParsableArguments {
+    @Argument(help: "A session's name, or its directory's path.")
+    var name: String?
+
+    @Option(name: .customLong("session"), help: "The same as SESSION.")
+    var session: String?
+
+    func required() throws -> String {
+        guard let named = name ?? session else {
+            throw ValidationError("give a SESSION; `dmsnap sessions` lists them")
+        }
+        return named
+    }
+
+    func validate() throws {
+        if name != nil, session != nil {
+            throw ValidationError("give the session once: as SESSION or with --session")
+        }
+    }
+}
+
+/// The service's password, from a file or from the terminal.
+struct PasswordOptions: ParsableArguments {
+    @Option(help: "Read the service's password from this file (its owner's alone, mode 0600).")
+    var passfile: String?
+
+    func read(_ prompt: String = "dmsnap password: ") throws -> [UInt8] {
+        try Terminal.password(passfile: passfile, prompt: prompt)
+    }
+}
+
+/// The user's terminal.
+enum Terminal {
+    /// A password from a file, or asked for without echo.
+    static func password(passfile: String?, prompt: String) throws -> [UInt8] {
+        ServicePassword.protectProcess()
+        if let passfile { return try ServicePassword.read(passfile: FilePath(passfile)) }
+        let descriptor = FileDescriptor.standardInput
+        guard clinux_echo_off(descriptor.rawValue) == 0 else {
+            throw SessionsError.passfile(
+                path: "(none)", reason: "standard input is no terminal; give --passfile")
+        }
+        defer { clinux_echo_on(descriptor.rawValue) }
+        _ = try? FileDescriptor.standardError.writeAll(prompt.utf8)
+        guard let line = readLine(strippingNewline: true) else {
+            throw SessionsError.passfile(path: "(terminal)", reason: "no password was typed")
+        }
+        return Array(line.utf8)
+    }
+
+    static var isInteractive: Bool { isatty(FileDescriptor.standardError.rawValue) == 1 }
+}

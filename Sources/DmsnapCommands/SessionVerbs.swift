@@ -1,0 +1,91 @@
+import ArgumentParser
+import Block
+import FoundationEssentials
+import Sessions
+
+struct Sessions: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List the sessions, the oldest first.")
+
+    @OptionGroup var device: DeviceOptions
+
+    @Flag(help: "Print one JSON document.")
+    var json = false
+
+    func run() throws {
+        let service = try SnapshotService.forRoot(to: "see the sessions")
+        var summaries: [SessionSummary] = []
+        var damage: SessionsError?
+        for result in try service.sessions(of: device.named) {
+            switch result {
+            case .success(let session): summaries.append(service.summary(of: session))
+            case .failure(let error):
+                Output.diagnose(error.description)
+                damage = error
+            }
+        }
+        if json {
+            try Output.printJSON(summaries)
+        } else if summaries.isEmpty {
+            try Output.print("There is no session.")
+        } else {
+            let rows = summaries.map { one in
+                [
+                    one.name, one.state.rawValue, one.closedAt.map(Moment.text) ?? "-",
+                    one.bytes.map { ByteCount($0).formatted } ?? "-",
+                    ByteCount(one.storedBytes).formatted,
+                ]
+            }
+            try Output.print(
+                Output.table(["SESSION", "STATE", "CLOSED", "OVERWRITTEN", "ON DISK"], rows))
+        }
+        if let damage { throw damage }
+    }
+}
+
+struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Show one session.")
+
+    @OptionGroup var session: SessionOptions
+
+    @Flag(help: "Print one JSON document.")
+    var json = false
+
+    func run() throws {
+        let name = try session.required()
+        let service = try SnapshotService.forRoot(to: "see a session")
+        let session = try service.session(named: name)
+        let summary = service.summary(of: session)
+        if json { return try Output.printJSON(summary) }
+        let record = session.record
+        var lines = [
+            ("session", summary.name),
+            ("directory", summary.directory),
+            ("device", "\(summary.device) (\(ByteCount(record.size.bytes).formatted))"),
+            ("state", summary.state.rawValue + (record.interrupted ? ", interrupted" : "")),
+            ("kind", record.kind == .mount ? "a mount" : "writes outside a mount"),
+            ("opened", Moment.text(summary.openedAt)),
+            ("closed", summary.closedAt.map(Moment.text) ?? "-"),
+            ("chunk size", ByteCount(summary.chunkSize).formatted),
+            ("chunks", summary.chunks.map(String.init) ?? "-"),
+            ("overwritten", summary.bytes.map { ByteCount($0).formatted } ?? "-"),
+            ("on disk", ByteCount(summary.storedBytes).formatted),
+        ]
+        if let mountPoint = record.mountPoint {
+            lines.insert(("mounted on", "\(mountPoint) (\(record.fileSystem ?? "?"))"), at: 5)
+        }
+        if let restored = record.restoreOf { lines.append(("restore of", restored)) }
+        let width = lines.map { $0.0.count }.max() ?? 0
+        let text = lines.map { key, value in
+            key + String(repeating: " ", count: width - key.count + 2) + Output.visible(value)
+        }
+        try Output.print(text.joined(separator: "\n"))
+    }
+}
+
+/// A time for people: UTC, to the second.
+enum Moment {
+    static func text(_ time: Date) -> String {
+        time.formatted(.iso8601)
+    }
+}

@@ -1,0 +1,33 @@
+import ArgumentParser
+import Block
+import Sessions
+
+struct Status: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show the activated devices.",
+        discussion: """
+            STATE is armed (nothing mounted, capturing), open (a session), invalid (the store has \
+            missed writes) or missing (the device or its tables are not there).
+            """)
+
+    @OptionGroup var device: DeviceOptions
+
+    @Flag(help: "Print one JSON document.")
+    var json = false
+
+    func run() throws {
+        let service = try SnapshotService.forRoot(to: "see the activated devices")
+        let all = try service.status(device.named)
+        if json { return try Output.printJSON(all) }
+        if all.isEmpty { return try Output.print("Nothing is activated.") }
+        let rows = all.map { one in
+            let store =
+                one.storeUsedBytes.map { used in
+                    ByteCount(used).formatted + " of "
+                        + ByteCount(one.storeLimitBytes ?? 0).formatted
+                } ?? "-"
+            return [one.device, one.path, one.state.rawValue, one.session ?? "-", store]
+        }
+        try Output.print(Output.table(["DEVICE", "MOUNT", "STATE", "SESSION", "STORE"], rows))
+    }
+}

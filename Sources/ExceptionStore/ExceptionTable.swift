@@ -1,0 +1,73 @@
+public import Block
+
+/// The chunks of the origin whose old contents are kept, in the origin's order.
+///
+/// What holds of every table: the origin's chunks ascend without duplicates and begin before the
+/// origin's end; every stored chunk's range of bytes can be computed without overflow. It takes 16
+/// bytes an exception.
+public struct ExceptionTable: Sendable {
+    /// The size of the chunks that the entries count.
+    public let chunkSize: ChunkSize
+    /// The origin's size in bytes; its last chunk may be short.
+    public let originSize: ByteCount
+    /// The entries in ascending order of `originChunk`.
+    public let entries: [ExceptionEntry]
+
+    /// Sorts the entries and checks them.
+    ///
+    /// - Parameters:
+    ///   - entries: Entries in any order. Two may share their stored chunk: a form of the data
+    ///     that keeps equal chunks once can say so. In a kernel's store that is an error, and it
+    ///     is checked there.
+    ///   - chunkSize: The size of the chunks.
+    ///   - originSize: The origin's size in bytes.
+    ///   - storedChunks: Every stored chunk's number is below this.
+    /// - Throws: `entry` (with the number that it has after sorting), `duplicateOriginChunk`,
+    ///   `sizeOverflow`.
+    public init(
+        _ entries: consuming [ExceptionEntry], chunkSize: ChunkSize, originSize: ByteCount,
+        storedChunks: UInt64
+    ) throws(ExceptionStoreError) {
+        guard chunkSize.offset(of: storedChunks) != nil else { throw .sizeOverflow }
+        entries.sort { $0.originChunk < $1.originChunk }
+        let originChunks = chunkSize.chunks(covering: originSize)
+        var previous: UInt64?
+        for (number, entry) in entries.enumerated() {
+            if entry.originChunk == previous { throw .duplicateOriginChunk(entry.originChunk) }
+            if entry.originChunk >= originChunks {
+                throw .entry(
+                    entry, number: UInt64(number), .originChunkPastEnd(originChunks: originChunks))
+            }
+            if entry.storedChunk >= storedChunks {
+                throw .entry(
+                    entry, number: UInt64(number), .storedChunkPastEnd(storeChunks: storedChunks))
+            }
+            previous = entry.originChunk
+        }
+        self.chunkSize = chunkSize
+        self.originSize = originSize
+        self.entries = entries
+    }
+
+    /// The number of exceptions.
+    public var count: Int { entries.count }
+
+    /// The chunk with the old contents of `originChunk`; nil where there is no exception for it.
+    public func storedChunk(for originChunk: UInt64) -> UInt64? {
+        var low = 0
+        var high = entries.count
+        while low < high {
+            let middle = low + (high - low) / 2
+            if entries[middle].originChunk < originChunk {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        guard low < entries.count, entries[low].originChunk == originChunk else { return nil }
+        return entries[low].storedChunk
+    }
+
+    /// The entries as runs of chunks that follow each other in the origin and where they are kept.
+    public var runs: ExceptionRuns { ExceptionRuns(entries: entries) }
+}

@@ -1,0 +1,132 @@
+internal import Block
+internal import CLinux
+internal import Glibc
+public import Logging
+public import Sessions
+internal import SystemPackage
+
+/// `dmsnap monitor`: sees mounts begin and end.
+///
+/// It sleeps in poll(2) until a mount, a device's event, device-mapper's or a new registry wakes it.
+/// While devices are activated it also looks every few seconds, for what no event tells: how full
+/// stores are, and uses in other mount namespaces.
+public struct Monitor {
+    private let service: SnapshotService
+    private let log: Logger
+
+    /// A monitor of a service's devices.
+    public init(service: SnapshotService, log: Logger) {
+        self.service = service
+        self.log = log
+    }
+
+    /// Runs until a signal ends it, or until nothing is activated any more.
+    ///
+    /// - Parameter ready: called when every source is watched and every device was looked at once.
+    /// - Throws: `busy` if another monitor runs.
+    public func run(ready: () -> Void) throws(SessionsError) {
+        do {
+            try watch(ready)
+        } catch let error as SystemError {
+            throw .system(error)
+        } catch let error as SessionsError {
+            throw error
+        } catch {
+            throw .internalFault("\(error)")
+        }
+    }
+
+    private func watch(_ ready: () -> Void) throws {
+        try Files.makeDirectory(service.layout.runDirectory)
+        try Files.makeDirectory(service.layout.stateDirectory)
+        let held = Held()
+        // Whoever asks whether a monitor runs holds the lock for an instant.
+        for _ in 0..<20 where held.lock == nil {
+            held.lock = try FileLock.takeIfFree(service.layout.monitorLock)
+            if held.lock == nil { usleep(50_000) }
+        }
+        guard held.lock != nil else {
+            throw SessionsError.busy(
+                device: "dmsnap monitor", reason: "it is running already",
+                advice: "there is nothing to do")
+        }
+        let sources = [
+            try EventSources.termination { held.isStopped = true },
+            try EventSources.mounts(),
+            try EventSources.udev(),
+            try EventSources.deviceMapper(),
+            try EventSources.registry(service.layout.stateDirectory),
+        ]
+        recoverAll()
+        var reconciler = Reconciler(service: service, log: log)
+        var deadline = Deadline(reconciler.reconcile())
+        ready()
+        log.info("watching")
+        while !held.isStopped {
+            // Let go of under the registry's lock: whoever activates a device from now on sees that
+            // no monitor runs.
+            if try service.ifNothingIsActivated({ held.release() }) { break }
+            let woken = try wait(for: sources, until: deadline)
+            if woken, !held.isStopped { deadline = Deadline(reconciler.reconcile()) }
+        }
+        held.release()
+        log.info("ended")
+    }
+
+    /// What a process that died halfway left behind.
+    private func recoverAll() {
+        do {
+            for activation in try service.activations() {
+                try service.recover(activation.id)
+            }
+        } catch {
+            log.error("\(error)")
+        }
+    }
+
+    /// - Returns: whether there is something to look at: an event of ours, or the time.
+    private func wait(for sources: [EventSource], until deadline: Deadline) throws -> Bool {
+        var polled = sources.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+        let count = unsafe poll(&polled, nfds_t(polled.count), deadline.milliseconds)
+        if count < 0 {
+            if errno == EINTR { return false }
+            throw SystemError(operation: "poll", path: "events", errno: Errno(rawValue: errno))
+        }
+        if count == 0 { return true }
+        var concerns = false
+        for (source, result) in zip(sources, polled) where result.revents != 0 {
+            if source.take() { concerns = true }
+        }
+        return concerns
+    }
+}
+
+/// When to look again; other people's events don't put it off.
+private struct Deadline {
+    private let instant: ContinuousClock.Instant?
+
+    init(_ next: Reconciler.Next) {
+        instant =
+            switch next {
+            case .whenWoken: nil
+            case .after(let duration): ContinuousClock.now + duration
+            }
+    }
+
+    /// poll(2)'s timeout: −1 for none, and never early.
+    var milliseconds: Int32 {
+        guard let instant else { return -1 }
+        let left = max(.zero, instant - .now)
+        return Int32(clamping: Int64((left / .milliseconds(1)).rounded(.up)))
+    }
+}
+
+/// What the loop's closures change.
+private final class Held {
+    var lock: FileLock?
+    var isStopped = false
+
+    func release() {
+        if let taken = lock.take() { taken.release() }
+    }
+}

@@ -1,0 +1,141 @@
+import Block
+import Logging
+import Sessions
+
+/// Brings sessions into line with what is mounted, however often it is called.
+///
+/// It keeps nothing that a new monitor could not find out again, but when it last said a thing.
+struct Reconciler {
+    /// When to look again though nothing wakes the monitor.
+    enum Next: Hashable {
+        case whenWoken
+        case after(Duration)
+    }
+
+    /// How long the rule may take before the monitor opens the session itself.
+    static let rulePatience: Duration = .seconds(5)
+    /// How soon to look again at a device that somebody still has open after its last unmount.
+    static let probing: Duration = .milliseconds(50)
+    /// How often to look at devices whose open count and fill nobody tells of.
+    static let slow: Duration = .seconds(5)
+
+    let service: SnapshotService
+    let log: Logger
+    private let clock = ContinuousClock()
+    private var announced: [String: ContinuousClock.Instant] = [:]
+    private var closing: [String: Int] = [:]
+    private var warned: Set<String> = []
+
+    init(service: SnapshotService, log: Logger) {
+        self.service = service
+        self.log = log
+    }
+
+    /// Looks at every activated device once, and does what is due.
+    mutating func reconcile() -> Next {
+        let all: [Watched]
+        do {
+            all = try service.watched()
+        } catch {
+            log.error("\(error)")
+            return .after(Self.slow)
+        }
+        var next: Next = all.isEmpty ? .whenWoken : .after(Self.slow)
+        for one in all {
+            do {
+                let wish = try reconcile(one)
+                if case .after(let soon) = wish, case .after(let other) = next {
+                    next = .after(min(soon, other))
+                }
+            } catch {
+                log.error("\(one.activation.path): \(error)")
+            }
+        }
+        return next
+    }
+
+    private mutating func reconcile(_ one: Watched) throws(SessionsError) -> Next {
+        try warn(one)
+        if one.activation.session != nil {
+            announced[one.activation.id] = nil
+            return try one.mounts.isEmpty ? close(one) : .after(Self.slow)
+        }
+        if !one.mounts.isEmpty { return try open(one) }
+        announced[one.activation.id] = nil
+        // Written to without a mount, and let go of: that is a session of its own.
+        if one.openCount == 0, holdsWrites(one) { return try close(one) }
+        return .after(Self.slow)
+    }
+
+    private func holdsWrites(_ one: Watched) -> Bool {
+        switch one.usage {
+        case .taken(_, _, let chunks): chunks > 0
+        case .invalid: true
+        case nil: false
+        }
+    }
+
+    /// Mounted and without a session: the event that the rule answers, or, where no rule did, the
+    /// session itself.
+    private mutating func open(_ one: Watched) throws(SessionsError) -> Next {
+        let id = one.activation.id
+        guard let since = announced[id] else {
+            announced[id] = clock.now
+            try service.announce(one, "opened")
+            return .after(Self.rulePatience)
+        }
+        guard clock.now - since >= Self.rulePatience else { return .after(Self.rulePatience) }
+        log.warning("\(one.activation.path): no udev rule opened its session; opened here")
+        announced[id] = nil
+        if case .opened(let name) = try service.openSession(one) { log.info("\(name): opened") }
+        return .after(Self.slow)
+    }
+
+    /// Not mounted any more. While something else has it open (udev's probe for a moment, or another
+    /// use) the session goes on.
+    private mutating func close(_ one: Watched) throws(SessionsError) -> Next {
+        let id = one.activation.id
+        guard one.openCount == 0 else {
+            let tries = closing[id, default: 0]
+            closing[id] = tries + 1
+            return .after(tries < 40 ? Self.probing : Self.slow)
+        }
+        closing[id] = nil
+        switch try service.rollOver(id) {
+        case .closed(let session):
+            log.info("\(session.record.name): \(session.record.state.rawValue)")
+            try service.announce(one, "closed")
+        case .dropped:
+            log.info("\(one.activation.name): a session without a write was dropped")
+            try service.announce(one, "closed")
+        case .inUse, .nothingToDo: break
+        }
+        // A mount may have come meanwhile, whose event fell into the exchange.
+        return .after(Self.probing)
+    }
+
+    private mutating func warn(_ one: Watched) throws(SessionsError) {
+        let store = "\(one.activation.id)-\(one.activation.store)"
+        switch one.usage {
+        case .invalid where !one.activation.isInvalid:
+            try service.markInvalid(one.activation.id)
+            log.error(
+                """
+                \(one.activation.path): its store failed or is full; the present session can't be \
+                restored from; the device itself goes on, and its next mount gets a new session
+                """)
+        case .taken(let used, let limit, _):
+            let percent = max(
+                limit.bytes == 0 ? 0 : Int(used.bytes * 100 / limit.bytes),
+                service.fileSystemPercent(one) ?? 0)
+            if percent >= service.configuration.warnPercent, warned.insert(store).inserted {
+                log.warning(
+                    """
+                    \(one.activation.path): its store, or the file system that holds it, is \
+                    \(percent) % full; when it is full the present session is lost
+                    """)
+            }
+        default: break
+        }
+    }
+}

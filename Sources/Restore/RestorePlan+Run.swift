@@ -1,0 +1,52 @@
+public import Block
+internal import ExceptionStore
+
+extension RestorePlan {
+    /// Reads everything that the plan puts back, and keeps checksums of it.
+    ///
+    /// - Parameters:
+    ///   - batchSize: As in `RestoreOptions`.
+    ///   - control: Events, and the wish to stop.
+    /// - Returns: A plan that can be written.
+    /// - Throws: `source` or `cancelled`.
+    public func verify(
+        batchSize: Int = RestoreOptions().batchSize, control: RestoreControl = RestoreControl()
+    ) throws(RestoreError) -> VerifiedPlan {
+        try VerifiedPlan(
+            self, batchSize: RestoreOptions(batchSize: batchSize).batchSize, control: control)
+    }
+
+    /// Verifies and then, unless it is a dry run, writes the plan to the target.
+    ///
+    /// - Parameters:
+    ///   - target: As large as the origin; readable is enough for a dry run.
+    ///   - options: How to go about it.
+    ///   - control: Events, and the wish to stop.
+    /// - Returns: What was done.
+    /// - Throws: `RestoreError`, which says how far it came.
+    public func run(
+        on target: borrowing OwnedDescriptor, options: RestoreOptions = RestoreOptions(),
+        control: RestoreControl = RestoreControl()
+    ) throws(RestoreError) -> RestoreReport {
+        try checkSize(of: target)
+        let verified = try verify(batchSize: options.batchSize, control: control)
+        if options.dryRun {
+            return RestoreReport(
+                totals: totals, bytesWritten: 0, wasReadBack: false,
+                durations: [.verifying: verified.duration])
+        }
+        return try verified.apply(to: target, readBack: options.readBack, control: control)
+    }
+
+    func checkSize(of target: borrowing OwnedDescriptor) throws(RestoreError) {
+        let size: ByteCount
+        do {
+            size = try target.size()
+        } catch {
+            throw RestoreError(.targetSizeUnknown(error))
+        }
+        guard size == originSize else {
+            throw RestoreError(.targetSizeDiffers(target: size, origin: originSize))
+        }
+    }
+}

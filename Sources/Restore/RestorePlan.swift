@@ -1,0 +1,40 @@
+public import Block
+public import ExceptionStore
+
+/// What a restore from a chain of sources puts where.
+///
+/// The union of all sources: of a chunk that several have, the earliest contents win.
+public struct RestorePlan: Sendable {
+    /// The sources, the oldest first.
+    public let sources: [any ChunkSource]
+    /// The size in bytes that all sources say the origin has.
+    public let originSize: ByteCount
+    /// How much is to be put back.
+    public let totals: RestoreTotals
+    /// What is to be put back, in the origin's order.
+    public let extents: ExtentSequence
+
+    /// Plans a restore; reads nothing but the tables in memory.
+    ///
+    /// - Parameter sources: The session to go back to, then all later ones in their order.
+    /// - Throws: `noSources`, `originSizesDiffer`.
+    public init(sources: [any ChunkSource]) throws(RestoreError) {
+        guard let oldest = sources.first else { throw RestoreError(.noSources) }
+        for (index, source) in sources.enumerated() where source.originSize != oldest.originSize {
+            throw RestoreError(
+                .originSizesDiffer(
+                    SourceName(index: index, path: source.path), found: source.originSize,
+                    oldest: oldest.originSize))
+        }
+        self.sources = sources
+        self.originSize = oldest.originSize
+        self.extents = ExtentSequence(tables: sources.map { $0.exceptions })
+        var totals = RestoreTotals(sources: sources.count)
+        for source in sources { totals.chunks += UInt64(source.exceptions.count) }
+        for extent in extents {
+            totals.extents += 1
+            totals.bytes += extent.length
+        }
+        self.totals = totals
+    }
+}

@@ -1,0 +1,297 @@
+internal import Block
+import DeviceMapper
+public import ExceptionStore
+import FoundationEssentials
+public import SystemPackage
+
+/// What activating did.
+public enum ActivationOutcome: Sendable {
+    /// The device is armed now.
+    case activated(Activation)
+    /// It was activated before; nothing was changed.
+    case alreadyActive(Activation)
+}
+
+/// `activate`: from a plain device to an armed one.
+extension SnapshotService {
+    /// Arms a block device or an image file: from its next mount on, every mount is a session.
+    ///
+    /// - Parameters:
+    ///   - device: any path of a block device, or an image file's.
+    ///   - chunkSize: of the stores; the configuration's if nil.
+    ///   - directory: the sessions' base directory; the configuration's if nil.
+    /// - Throws: `busy` if anything uses the device, `unsuitable` with the reason.
+    public func activate(
+        _ device: String, chunkSize: ChunkSize? = nil, directory: FilePath? = nil
+    ) throws(SessionsError) -> ActivationOutcome {
+        try asSessionsError {
+            try Files.makeDirectory(layout.runDirectory)
+            return try FileLock.holding(layout.activationLock) {
+                try activateLocked(device, chunkSize: chunkSize, directory: directory)
+            }
+        }
+    }
+
+    private func activateLocked(
+        _ device: String, chunkSize: ChunkSize?, directory: FilePath?
+    ) throws -> ActivationOutcome {
+        if let known = try find(device) {
+            try recover(known.id)
+            if let active = try activations().first(where: { $0.id == known.id }) {
+                return .alreadyActive(active)
+            }
+        }
+        let source = try examine(device)
+        let base = try prepareBase(directory ?? configuration.sessionsDirectory)
+        let chunk = chunkSize ?? configuration.chunkSize
+        guard chunk.bytes.bytes.isMultiple(of: UInt64(source.sector)) else {
+            throw SessionsError.unsuitable(
+                device: device,
+                reason: "a chunk of \(chunk) is smaller than its sector of "
+                    + "\(source.sector) bytes; give --chunk-size 4K or more")
+        }
+        let activation = try register(source, base: base, chunk: chunk)
+        return .activated(try arm(activation))
+    }
+
+    /// A device or image that can be activated, as it was found.
+    private struct Source {
+        let kind: Activation.Kind
+        let path: FilePath
+        let name: String
+        let sessionPrefix: String
+        let size: ByteCount
+        let sector: UInt32
+        let identity: SourceIdentity
+        let fingerprint: Fingerprint
+    }
+
+    /// Looks at what is to be activated and refuses what can't be, before anything is touched.
+    private func examine(_ device: String) throws -> Source {
+        let path = try Files.resolve(FilePath(device))
+        let status = try FileStatus(path)
+        switch status.kind {
+        case .blockDevice: return try examineBlock(device, path)
+        case .regular: return try examineImage(device, path, status)
+        default:
+            throw SessionsError.unsuitable(
+                device: device, reason: "it is neither a block device nor an image file")
+        }
+    }
+
+    private func examineBlock(_ device: String, _ path: FilePath) throws -> Source {
+        let block = try kernel.blockDevice(path)
+        if let uuid = Sysfs.attribute(Sysfs.directory(block.number).appending("dm/uuid")),
+            MapperNames.isOurs(uuid: uuid)
+        {
+            throw SessionsError.unsuitable(
+                device: device, reason: "it is one of dmsnap's own devices")
+        }
+        if block.isReadOnly {
+            throw SessionsError.unsuitable(
+                device: device, reason: "it is read-only, so there is nothing to protect")
+        }
+        try refuseUsed(device, block)
+        guard block.size.bytes >= 512 else {
+            throw SessionsError.unsuitable(device: device, reason: "it is empty")
+        }
+        var identity = SourceIdentity(
+            contents: try probe(device, path), hardware: block.hardwareIdentity)
+        identity.contents.partitionTable = nil
+        let name = block.mapperName ?? block.kernelName
+        return Source(
+            kind: .block, path: path, name: name,
+            sessionPrefix: SessionName.prefix(kernelName: name),
+            size: block.size, sector: block.sector, identity: identity,
+            fingerprint: try kernel.fingerprint(path))
+    }
+
+    private func refuseUsed(_ device: String, _ block: BlockDevice) throws {
+        func busy(_ reason: String, _ advice: String) -> SessionsError {
+            .busy(device: device, reason: reason, advice: advice)
+        }
+        let mounts = try kernel.mounts(of: block.number)
+        if let mount = mounts.first {
+            throw busy("it is mounted on \(mount.target)", "unmount it first")
+        }
+        let partitions = Sysfs.partitions(block.number)
+        for partition in partitions {
+            let name = Sysfs.kernelName(partition) ?? "\(partition)"
+            if let mount = try kernel.mounts(of: partition).first {
+                throw busy(
+                    "its partition \(name) is mounted on \(mount.target)", "activate partitions")
+            }
+        }
+        if let first = partitions.first {
+            throw SessionsError.unsuitable(
+                device: device,
+                reason: "it is partitioned, and what is written to a partition would escape; "
+                    + "activate the partitions, as /dev/\(Sysfs.kernelName(first) ?? "…")")
+        }
+        if let holder = Sysfs.related(block.number, "holders").first {
+            let name =
+                Sysfs.attribute(Sysfs.directory(holder).appending("dm/name"))
+                ?? Sysfs.kernelName(holder) ?? "\(holder)"
+            throw busy("the device \(name) is built on it", "activate that one, or take it down")
+        }
+        if let disk = Sysfs.disk(ofPartition: block.number),
+            let holder = Sysfs.related(disk, "holders").first
+        {
+            throw busy(
+                "its disk is used by \(Sysfs.kernelName(holder) ?? "\(holder)")",
+                "take that down first")
+        }
+        do {
+            try kernel.claim(block.path)
+        } catch {
+            guard error.errno == .resourceBusy else { throw error }
+            throw busy(
+                "something uses it (a mount, swap, or another device)",
+                "find it with lsblk or swapon, and stop that first")
+        }
+    }
+
+    private func examineImage(
+        _ device: String, _ path: FilePath, _ status: FileStatus
+    ) throws -> Source {
+        guard status.size.bytes >= 512 else {
+            throw SessionsError.unsuitable(
+                device: device, reason: "it is empty; an image has at least one sector")
+        }
+        if let loop = try kernel.loops(on: path).first {
+            throw SessionsError.busy(
+                device: device, reason: "it is attached to \(loop.path) already",
+                advice: "detach it with `losetup -d \(loop.path)`, or activate \(loop.path)")
+        }
+        // The loop device is cut to whole sectors; what is behind them no mount can change.
+        let size = ByteCount(status.size.bytes / SectorCount.size * SectorCount.size)
+        let name = path.lastComponent?.string ?? "image"
+        return Source(
+            kind: .image, path: path, name: name,
+            sessionPrefix: SessionName.prefix(imagePath: path.string), size: size, sector: 512,
+            identity: SourceIdentity(
+                contents: try probe(device, path), hardware: [], fileSystem: status.fileSystem,
+                inode: status.inode),
+            fingerprint: try kernel.fingerprint(path))
+    }
+
+    private func probe(_ device: String, _ path: FilePath) throws -> Contents {
+        do {
+            return try kernel.contents(path)
+        } catch {
+            guard error.errno == .invalidArgument else { throw error }
+            throw SessionsError.unsuitable(
+                device: device,
+                reason: "it carries signatures of several file systems; see `wipefs` on it")
+        }
+    }
+
+    /// The base directory, made if need be: root's alone.
+    private func prepareBase(_ base: FilePath) throws -> FilePath {
+        guard base.isAbsolute else {
+            throw SessionsError.unsuitable(
+                device: base.string, reason: "the sessions' directory must be an absolute path")
+        }
+        try Files.makeDirectory(base)
+        let resolved = try Files.resolve(base)
+        let status = try FileStatus(resolved)
+        guard status.permissions & 0o022 == 0 else {
+            throw SessionsError.unsuitable(
+                device: resolved.string,
+                reason: "others may write to it, and sessions hold everything a device held; "
+                    + "run `chmod 700` on it")
+        }
+        try Files.makeDirectory(resolved.appending(".armed"))
+        return resolved
+    }
+
+    private func register(
+        _ source: Source, base: FilePath, chunk: ChunkSize
+    ) throws -> Activation {
+        let taken = Set(try deviceMapper.devices().map(\.name))
+        let chain = try continuedChain(
+            identity: source.identity, fingerprint: source.fingerprint)
+        return try registry.update { document throws(SessionsError) in
+            let name = MapperNames.unique(source.name) { name in
+                document.activations.contains { $0.name == name }
+                    || taken.contains(MapperNames.originPrefix + name)
+            }
+            let activation = Activation(
+                id: UUID().uuidString.lowercased(), name: name,
+                sessionPrefix: source.sessionPrefix, kind: source.kind, path: source.path.string,
+                identity: source.identity, size: source.size, sector: source.sector,
+                chunkSize: chunk.bytes, baseDirectory: base.string,
+                chain: chain?.id ?? UUID().uuidString.lowercased(), nextIndex: chain?.next ?? 0,
+                store: 1, session: nil, nextStore: nil, baseline: source.fingerprint,
+                phase: .activating, isInvalid: false)
+            document[id: activation.id] = activation
+            if !document.baseDirectories.contains(base.string) {
+                document.baseDirectories.append(base.string)
+            }
+            return activation
+        }
+    }
+
+    /// Builds the first store and the tables over the registered device.
+    private func arm(_ registered: Activation) throws -> Activation {
+        try operating(on: registered.id) { activation in
+            var undo = Undo()
+            undo.add("forgetting the activation") { [registry] in
+                try registry.update { document throws(SessionsError) in
+                    document[id: activation.id] = nil
+                }
+            }
+            do {
+                if activation.kind == .image {
+                    let loop = try kernel.attachLoop(
+                        FilePath(activation.path), sector: activation.sector)
+                    undo.add("detaching \(loop.path)") { [kernel] in
+                        try kernel.detachLoop(loop.path)
+                    }
+                }
+                try makeStore(activation, activation.store)
+                let directory = activation.armedDirectory(activation.store)
+                undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
+                undo.add("detaching the store") { try detachStore(in: directory) }
+                let store = try kernel.attachLoop(
+                    Layout.store(in: directory), sector: activation.sector)
+                let source = try source(activation)
+                try loadTables(activation, source: source.number, store: store.number)
+                return try change(activation.id) { $0.phase = .active }
+            } catch {
+                throw undo.run(after: error)
+            }
+        }
+    }
+
+    /// Loads both tables; the origin's first resume comes last, when its snapshot is there, so that
+    /// it splits bios at the snapshot's chunks and no write ever finds it without one.
+    func loadTables(
+        _ activation: Activation, source: DeviceNumber, store: DeviceNumber
+    ) throws {
+        let name = try MapperNames.origin(activation)
+        try deviceMapper.inTransaction { transaction in
+            var undo = Undo()
+            do {
+                try deviceMapper.create(
+                    name, uuid: MapperNames.originUUID(activation), in: transaction,
+                    visibility: .disk)
+                undo.add("removing \(name)") { [deviceMapper] in
+                    try deviceMapper.remove(name, in: transaction)
+                }
+                try deviceMapper.load(
+                    name,
+                    [
+                        .snapshotOrigin(
+                            SnapshotOriginTarget(origin: source), length: length(activation))
+                    ], isReadOnly: false)
+                try loadSnapshot(
+                    activation, store: activation.store, of: source, on: store, in: transaction,
+                    undo: &undo)
+                try deviceMapper.resume(name, in: transaction, visibility: .disk)
+            } catch {
+                throw undo.run(after: error)
+            }
+        }
+    }
+}

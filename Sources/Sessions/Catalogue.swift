@@ -1,0 +1,119 @@
+internal import Block
+import FoundationEssentials
+public import SystemPackage
+
+/// A session and where it is.
+public struct Session: Sendable {
+    /// Its directory.
+    public let directory: FilePath
+    /// What its `session.json` says.
+    public let record: SessionRecord
+}
+
+/// The sessions on disk.
+extension SnapshotService {
+    /// Every base directory that may hold sessions: the configuration's, and every one ever used.
+    func baseDirectories() throws(SessionsError) -> [FilePath] {
+        var bases = [configuration.sessionsDirectory]
+        bases += try registry.read().baseDirectories.map { FilePath($0) }
+        var seen: Set<FilePath> = []
+        return bases.compactMap { base in
+            guard let resolved = try? Files.resolve(base), seen.insert(resolved).inserted else {
+                return nil
+            }
+            return resolved
+        }
+    }
+
+    /// Every session, the oldest first; a directory whose record can't be read comes as its error.
+    public func sessions() throws(SessionsError) -> [Result<Session, SessionsError>] {
+        var found: [Result<Session, SessionsError>] = []
+        for base in try baseDirectories() {
+            for name in (try? Files.list(base)) ?? [] {
+                let directory = base.appending(name)
+                guard SessionName(name) != nil, Files.exists(Layout.record(in: directory)) else {
+                    continue
+                }
+                found.append(Result { () throws(SessionsError) in try session(at: directory) })
+            }
+        }
+        func order(_ result: Result<Session, SessionsError>) -> (Date, Int) {
+            guard case .success(let session) = result else { return (.distantPast, 0) }
+            return (session.record.openedAt, session.record.index)
+        }
+        return found.sorted { order($0) < order($1) }
+    }
+
+    /// The session in a directory.
+    func session(at directory: FilePath) throws(SessionsError) -> Session {
+        let record = try JSON.decode(SessionRecord.self, from: Layout.record(in: directory))
+        guard record.version == SessionRecord.currentVersion else {
+            throw .damagedRecord(
+                path: Layout.record(in: directory).string,
+                reason: "its version is \(record.version), and this dmsnap knows "
+                    + "\(SessionRecord.currentVersion)")
+        }
+        return Session(directory: directory, record: record)
+    }
+
+    /// A session by its name or its directory's path.
+    public func session(named text: String) throws(SessionsError) -> Session {
+        let directory: FilePath? =
+            if text.contains("/") {
+                FilePath(text)
+            } else {
+                try baseDirectories().map { $0.appending(text) }.first {
+                    Files.exists(Layout.record(in: $0))
+                }
+            }
+        guard let directory, Files.exists(Layout.record(in: directory)),
+            let resolved = try? Files.resolve(directory)
+        else { throw .noSuchSession(text) }
+        return try session(at: resolved)
+    }
+
+    /// Writes a session's record, whole or not at all.
+    func write(_ record: SessionRecord, in directory: FilePath) throws(SessionsError) {
+        let bytes = try JSON.encode(record)
+        do {
+            try Files.replace(Layout.record(in: directory), with: bytes)
+        } catch {
+            throw .system(error)
+        }
+    }
+
+    /// A chain's sessions from a place on, in order.
+    ///
+    /// - Throws: a `damagedRecord` in any directory of the chain's base, for it might be the chain's.
+    func chain(_ id: String, from index: Int) throws(SessionsError) -> [Session] {
+        var members: [Session] = []
+        for result in try sessions() {
+            let session = try result.get()
+            if session.record.chain == id, session.record.index >= index {
+                members.append(session)
+            }
+        }
+        return members.sorted { $0.record.index < $1.record.index }
+    }
+
+    /// The chain that a device which is being activated goes on with: that of its last session, if
+    /// the device still is as that session (or a restore since) left it.
+    func continuedChain(
+        identity: SourceIdentity, fingerprint: Fingerprint
+    ) throws(SessionsError) -> (id: String, next: Int)? {
+        let closed = try sessions().compactMap { try? $0.get() }.filter { session in
+            session.record.end == fingerprint
+                && session.record.identity.hardware == identity.hardware
+                && session.record.identity.inode == identity.inode
+                && session.record.identity.fileSystem == identity.fileSystem
+        }
+        for session in closed.reversed() {
+            let record = session.record
+            let members = try chain(record.chain, from: record.index)
+            if members.last?.record.index == record.index {
+                return (record.chain, record.index + 1)
+            }
+        }
+        return nil
+    }
+}

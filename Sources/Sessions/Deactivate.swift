@@ -1,0 +1,96 @@
+import Block
+import DeviceMapper
+import FoundationEssentials
+import SystemPackage
+
+/// `deactivate`: from an armed device back to a plain one, and its sessions stay.
+extension SnapshotService {
+    /// Takes an activated device's tables down. What was captured and has no session yet becomes
+    /// one.
+    ///
+    /// - Parameter device: any name of the device, or the image file.
+    /// - Returns: the session that this closed, if it closed one.
+    /// - Throws: `notActivated`, `busy` while it is mounted or otherwise used.
+    @discardableResult
+    public func deactivate(_ device: String) throws(SessionsError) -> Session? {
+        guard let found = try find(device) else { throw .notActivated(device) }
+        return try operating(on: found.id) { current in
+            guard let activation = try recoverLocked(current) else { return nil }
+            try refuseOpen(activation)
+            try change(activation.id) { $0.phase = .deactivating }
+            do {
+                return try takeDown(activation)
+            } catch {
+                let cause = SessionsError.from(error)
+                guard cause.exitStatus == .busy else { throw cause }
+                try change(activation.id) { $0.phase = .active }
+                try refuseOpen(activation)
+                throw busy(activation, "it has been opened just now")
+            }
+        }
+    }
+
+    private func busy(_ activation: Activation, _ reason: String) -> SessionsError {
+        .busy(
+            device: path(of: activation), reason: reason,
+            advice: "unmount it (`umount \(path(of: activation))`), then deactivate")
+    }
+
+    private func refuseOpen(_ activation: Activation) throws {
+        if try isIdle(activation) { return }
+        let number = try deviceMapper.info(MapperNames.origin(activation))?.number
+        if let number, let mount = try kernel.mounts(of: number).first {
+            throw busy(activation, "it is mounted on \(mount.target)")
+        }
+        throw busy(activation, "something has it open (swap, another device, a program)")
+    }
+
+    /// The origin goes first: the kernel refuses that while anybody has it open, and without it
+    /// nothing is written that a snapshot would have to see. Can be done again after a crash.
+    func takeDown(_ activation: Activation) throws -> Session? {
+        let origin = try MapperNames.origin(activation)
+        var status: SnapshotStatus?
+        try deviceMapper.inTransaction { transaction in
+            if let info = try deviceMapper.info(origin) {
+                if info.isSuspended, info.hasLiveTable {
+                    try deviceMapper.resume(origin, in: transaction, visibility: .disk)
+                }
+                try deviceMapper.remove(origin, in: transaction)
+            }
+            status = try snapshotStatus(activation, store: activation.store)
+            for store in [activation.store, activation.nextStore].compactMap({ $0 }) {
+                let name = try MapperNames.snapshot(activation, store: store)
+                if try deviceMapper.info(name) != nil {
+                    try deviceMapper.remove(name, in: transaction)
+                }
+            }
+        }
+        let path = try? source(activation).path
+        let end = try path.map { path throws in try kernel.fingerprint(path) }
+        let closed =
+            try activation.phase == .activating
+            ? discardEmpty(activation)
+            : finish(
+                activation, end: end, wasInvalid: status == .invalid)
+        if activation.kind == .image {
+            for loop in try kernel.loops(on: FilePath(activation.path)) {
+                try kernel.detachLoop(loop.path)
+            }
+        }
+        _ = try registry.update { document throws(SessionsError) in
+            document[id: activation.id] = nil
+        }
+        try? Files.remove(layout.operationLock(activation.id))
+        return closed
+    }
+
+    /// A store of an activation that never came to be: usually empty or not yet there.
+    private func discardEmpty(_ activation: Activation) throws -> Session? {
+        let directory = activation.armedDirectory(activation.store)
+        guard Files.exists(Layout.store(in: directory)) else {
+            try Files.removeDirectory(directory)
+            return nil
+        }
+        return try finish(activation, end: nil, wasInvalid: false)
+    }
+}

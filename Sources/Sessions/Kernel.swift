@@ -1,0 +1,121 @@
+public import Block
+public import DeviceMapper
+public import FoundationEssentials
+internal import Glibc
+public import SystemPackage
+
+/// Everything that the domain asks of the kernel, so that its rules can be tested against a
+/// simulated one.
+public protocol Kernel: Sendable {
+    /// Device-mapper.
+    var deviceMapper: any DeviceMapping { get }
+
+    /// The block device at a path.
+    func blockDevice(_ path: FilePath) throws(SystemError) -> BlockDevice
+    /// Takes and gives back the kernel's claim on a block device: EBUSY if it is mounted, swapped
+    /// on, or under another device.
+    func claim(_ path: FilePath) throws(SystemError)
+    /// What libblkid finds on a device or in a file.
+    func contents(_ path: FilePath) throws(SystemError) -> Contents
+    /// The fingerprint of what the device itself holds, past any page cache.
+    func fingerprint(_ path: FilePath) throws(SystemError) -> Fingerprint
+
+    /// Attaches a file to a loop device and gives that one.
+    func attachLoop(
+        _ file: FilePath, sector: UInt32
+    ) throws(SystemError) -> (path: FilePath, number: DeviceNumber)
+    /// Loop devices that this file is attached to, by whatever path.
+    func loops(on file: FilePath) throws(SystemError) -> [(path: FilePath, number: DeviceNumber)]
+    /// Detaches a loop device; done already is done, too.
+    func detachLoop(_ path: FilePath) throws(SystemError)
+
+    /// The mounts of a device that this namespace sees.
+    func mounts(of number: DeviceNumber) throws(SystemError) -> [Mount]
+    /// Every device that a directory's contents rest on, down to the disks.
+    func foundations(ofDirectory path: FilePath) -> Set<DeviceNumber>
+
+    /// Writes a synthetic `change` event for a device, with one `DMSNAP=<word>` for rules to match.
+    func announce(_ number: DeviceNumber, _ word: String) throws(SystemError)
+
+    /// The time of day.
+    func now() -> Date
+}
+
+/// The machine's own kernel.
+public struct HostKernel: Kernel {
+    public let deviceMapper: any DeviceMapping
+
+    /// - Throws: `noDeviceMapper` if the machine has none.
+    public init() throws(SessionsError) {
+        do {
+            deviceMapper = try KernelDeviceMapper()
+        } catch {
+            throw .noDeviceMapper("\(error)")
+        }
+    }
+
+    public func blockDevice(_ path: FilePath) throws(SystemError) -> BlockDevice {
+        try BlockDevice(path)
+    }
+
+    public func claim(_ path: FilePath) throws(SystemError) {
+        try OwnedDescriptor.open(path, .readOnly, exclusive: true).close()
+    }
+
+    public func contents(_ path: FilePath) throws(SystemError) -> Contents {
+        let device = try OwnedDescriptor.open(path, .readOnly)
+        return try Contents(probing: device)
+    }
+
+    public func fingerprint(_ path: FilePath) throws(SystemError) -> Fingerprint {
+        let device = try OwnedDescriptor.open(path, .readOnly)
+        // The page cache of a device under device-mapper knows nothing of what went around it.
+        if try FileStatus(path).kind == .blockDevice { try device.dropCache() }
+        return try Fingerprint(of: device)
+    }
+
+    public func attachLoop(
+        _ file: FilePath, sector: UInt32
+    ) throws(SystemError) -> (path: FilePath, number: DeviceNumber) {
+        let loop = try LoopDevice.attach(file, sector: sector)
+        return (loop.path, try FileStatus(loop.path).deviceNumber)
+    }
+
+    public func loops(
+        on file: FilePath
+    ) throws(SystemError) -> [(path: FilePath, number: DeviceNumber)] {
+        var found: [(path: FilePath, number: DeviceNumber)] = []
+        for loop in LoopDevice.attached(to: try FileStatus(file)) {
+            found.append((loop.path, try FileStatus(loop.path).deviceNumber))
+        }
+        return found
+    }
+
+    public func detachLoop(_ path: FilePath) throws(SystemError) {
+        try LoopDevice(path)?.detach()
+    }
+
+    public func mounts(of number: DeviceNumber) throws(SystemError) -> [Mount] {
+        try MountTable.mounts(of: number)
+    }
+
+    public func foundations(ofDirectory path: FilePath) -> Set<DeviceNumber> {
+        MountTable.device(holding: path).map { Sysfs.foundations(of: $0) } ?? []
+    }
+
+    public func announce(_ number: DeviceNumber, _ word: String) throws(SystemError) {
+        let path = Sysfs.directory(number).appending("uevent")
+        let file = try OwnedDescriptor.open(path, .readWrite)
+        // Keys and values of letters and digits only: a `-` makes the write fail with EINVAL
+        // (lib/kobject_uevent.c, action_args).
+        let text = "change \(UUID().uuidString.lowercased()) DMSNAP=\(word)"
+        try file.write(Array(text.utf8), at: 0)
+    }
+
+    public func now() -> Date { Date() }
+}
+
+/// Waits a little between two looks at something that the kernel gives no event for.
+func pause(milliseconds: UInt32) {
+    usleep(milliseconds * 1000)
+}

@@ -1,0 +1,58 @@
+public import SystemPackage
+
+/// Where everything is. Paths are built here and nowhere else.
+public struct Layout: Sendable {
+    /// What stands before every path; `/` but in tests.
+    let root: FilePath
+
+    public init(root: FilePath = "/") {
+        self.root = root
+    }
+
+    private func path(_ text: String) -> FilePath {
+        root.pushing(FilePath(text))
+    }
+
+    public var configuration: FilePath { path("etc/dmsnap/dmsnap.toml") }
+    /// The service's password, hashed; 0600.
+    public var password: FilePath { path("etc/dmsnap/password") }
+    public var stateDirectory: FilePath { path("var/lib/dmsnap") }
+    public var registry: FilePath { stateDirectory.appending("registry.json") }
+    public var runDirectory: FilePath { path("run/dmsnap") }
+    var registryLock: FilePath { runDirectory.appending("registry.lock") }
+    public var monitorLock: FilePath { runDirectory.appending("monitor.lock") }
+    public var monitorLog: FilePath { runDirectory.appending("monitor.log") }
+    /// The sessions' base directory where neither the configuration nor `--store-dir` names one.
+    public var defaultSessions: FilePath { path("snapshot") }
+
+    /// Held while a device is being activated: one at a time.
+    var activationLock: FilePath { runDirectory.appending("activate.lock") }
+
+    /// Held by whoever changes this activation's tables.
+    func operationLock(_ activation: String) -> FilePath {
+        runDirectory.appending("activation-\(activation).lock")
+    }
+
+    /// A store that captures before its session has a name.
+    static func armed(in base: FilePath, activation: String, store: Int) -> FilePath {
+        base.appending(".armed").appending("\(activation)-\(store)")
+    }
+
+    static func session(in base: FilePath, _ name: SessionName) -> FilePath {
+        base.appending(name.text)
+    }
+
+    /// The COW store in a session's (or an armed) directory.
+    public static func store(in directory: FilePath) -> FilePath {
+        directory.appending("store")
+    }
+
+    static func record(in directory: FilePath) -> FilePath {
+        directory.appending("session.json")
+    }
+
+    /// Says that a restore of this session has begun and not ended.
+    static func restoring(in directory: FilePath) -> FilePath {
+        directory.appending("restoring.json")
+    }
+}

@@ -1,0 +1,96 @@
+import Block
+import CLinux
+import Glibc
+internal import SystemPackage
+
+/// Starts `dmsnap monitor` where it isn't running.
+public enum MonitorLauncher {
+    /// The unit that runs it under systemd.
+    static let unit = "dmsnap-monitor.service"
+
+    /// Returns when the monitor is running and has looked at every activated device once.
+    ///
+    /// - Throws: `internalFault` with the reason if it can't be started.
+    public static func ensureRunning(_ layout: Layout) throws(SessionsError) {
+        if Files.exists("/run/systemd/system") {
+            // One that is just about to end, since nothing was activated, still counts as started.
+            for _ in 0..<50 {
+                guard run(["systemctl", "--quiet", "start", unit]) == 0 else { break }
+                if try isRunning(layout) { return }
+                pause(milliseconds: 100)
+            }
+            throw .monitor("systemd did not start \(unit); see `systemctl status \(unit)`")
+        }
+        try asSessionsError {
+            try Files.makeDirectory(layout.runDirectory)
+            if try !isRunning(layout) { try spawn(layout) }
+        }
+    }
+
+    /// Whether a monitor holds its lock.
+    public static func isRunning(_ layout: Layout) throws(SessionsError) -> Bool {
+        do {
+            guard let free = try FileLock.takeIfFree(layout.monitorLock) else { return true }
+            free.release()
+            return false
+        } catch {
+            throw .system(error)
+        }
+    }
+
+    private static func run(_ command: [String]) -> Int32 {
+        let path = ["/usr/bin/", "/bin/"].map { $0 + command[0] }.first {
+            Files.exists(FilePath($0))
+        }
+        guard let path else { return -1 }
+        return unsafe withArguments(command) { unsafe clinux_run(path, $0) }
+    }
+
+    private static func spawn(_ layout: Layout) throws {
+        guard let executable = executable() else {
+            throw SessionsError.monitor("no dmsnap program in /usr/sbin, /usr/bin or /usr/local")
+        }
+        var ends: [CInt] = [-1, -1]
+        guard unsafe clinux_pipe(&ends) == 0 else {
+            throw SystemError(operation: "pipe", path: executable, errno: Errno(rawValue: errno))
+        }
+        let reading = FileDescriptor(rawValue: ends[0])
+        let writing = FileDescriptor(rawValue: ends[1])
+        defer { try? reading.close() }
+        let process = unsafe withArguments([executable, "monitor", "--ready-descriptor", "3"]) {
+            unsafe clinux_spawn_detached(
+                executable, $0, layout.monitorLog.string, writing.rawValue)
+        }
+        let code = Errno(rawValue: errno)
+        try writing.close()
+        guard process > 0 else {
+            throw SystemError(operation: "spawn", path: executable, errno: code)
+        }
+        // One byte when it is ready; the end of the file if it died before.
+        var byte = [UInt8](repeating: 0, count: 1)
+        let count = try unsafe byte.withUnsafeMutableBytes {
+            try unsafe reading.read(into: $0)
+        }
+        guard count == 1 else {
+            throw SessionsError.monitor("it ended at once; see \(layout.monitorLog)")
+        }
+    }
+
+    /// This very program if it is dmsnap; for the C library the installed one.
+    private static func executable() -> String? {
+        if let own = try? Files.resolve("/proc/self/exe"), own.lastComponent?.string == "dmsnap" {
+            return own.string
+        }
+        return ["/usr/sbin/dmsnap", "/usr/bin/dmsnap", "/usr/local/bin/dmsnap"].first {
+            Files.exists(FilePath($0))
+        }
+    }
+
+    private static func withArguments<Result>(
+        _ arguments: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Result
+    ) -> Result {
+        let copies = unsafe arguments.map { unsafe strdup($0) }
+        defer { for unsafecopy in unsafe copies { unsafe free(copy) } }
+        return unsafe body(copies + [nil])
+    }
+}

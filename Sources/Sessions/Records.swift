@@ -1,0 +1,156 @@
+public import Block
+public import FoundationEssentials
+internal import SystemPackage
+
+/// What an activated thing is, whatever it is called today.
+public struct SourceIdentity: Hashable, Sendable, Codable {
+    /// What libblkid found on it when it was activated; it may change while it is activated.
+    public var contents: Contents
+    /// WWID, serial, device-mapper UUID, partition number: a block device's.
+    public var hardware: [String]
+    /// The file system's device and the inode: an image file's.
+    public var fileSystem: UInt64?
+    /// The inode of an image file.
+    public var inode: UInt64?
+}
+
+/// An activated device, as the registry keeps it.
+public struct Activation: Sendable, Codable, Identifiable {
+    /// What is activated.
+    public enum Kind: String, Sendable, Codable {
+        case block, image
+    }
+
+    /// How far a change that takes several steps has come.
+    public enum Phase: String, Sendable, Codable {
+        /// Being set up; of no use if whoever does it has died.
+        case activating
+        case active
+        case deactivating
+    }
+
+    /// Its own, though the same device may be activated again.
+    public let id: String
+    /// `<name>` in `dmsnap-<name>`.
+    public let name: String
+    /// `<dev_name>` in its sessions' names.
+    public let sessionPrefix: String
+    /// Whether it is a block device or an image file.
+    public let kind: Kind
+    /// As resolved when it was activated.
+    public var path: String
+    /// What it is, whatever its name.
+    public var identity: SourceIdentity
+    /// The device's size in bytes.
+    public let size: ByteCount
+    /// The logical sector in bytes.
+    public let sector: UInt32
+    /// In bytes.
+    public let chunkSize: ByteCount
+    /// The sessions' base directory.
+    public let baseDirectory: String
+    /// The chain that its sessions belong to, and the place there of the next one.
+    public let chain: String
+    /// The next session's place in the chain, from 0.
+    public var nextIndex: Int
+    /// The number of the store that captures now.
+    public var store: Int
+    /// The open session's name; nil while armed.
+    public var session: String?
+    /// The number of the store that takes over, from before it is made until the old one is closed.
+    public var nextStore: Int?
+    /// What the device looked like when the current store was armed.
+    public var baseline: Fingerprint
+    /// How far activation or deactivation is.
+    public var phase: Phase
+    /// The kernel has dropped the current store: it has missed writes. Once true it stays so for
+    /// this store, whatever the store's own header says.
+    public var isInvalid: Bool
+
+    var base: FilePath { FilePath(baseDirectory) }
+
+    /// The directory of the store that captures now.
+    var directory: FilePath {
+        if let session, let name = SessionName(session) { return Layout.session(in: base, name) }
+        return armedDirectory(store)
+    }
+
+    func armedDirectory(_ store: Int) -> FilePath {
+        Layout.armed(in: base, activation: id, store: store)
+    }
+}
+
+/// A session, as its `session.json` says.
+public struct SessionRecord: Sendable, Codable {
+    /// The session's state.
+    public enum State: String, Sendable, Codable {
+        /// Mounted, capturing.
+        case open
+        /// Closed, with the raw store.
+        case closed
+        /// Closed, compressed and checksummed.
+        case archived
+        /// Its store missed writes: it can't be restored from.
+        case invalid
+    }
+
+    /// What opened it.
+    public enum Kind: String, Sendable, Codable {
+        /// A mount.
+        case mount
+        /// Writes outside a mount: fsck, mkfs, dd, a restore.
+        case offline
+    }
+
+    /// The form of this record; a reader refuses one that it doesn't know.
+    public static let currentVersion = 1
+
+    /// The record's form.
+    public var version: Int = Self.currentVersion
+    /// The session's name.
+    public var name: String
+    /// A mount's session or an offline one.
+    public var kind: Kind
+    /// The session's state.
+    public var state: State
+    /// What was activated: the path then.
+    public var device: String
+    /// `<name>` of the activation.
+    public var deviceName: String
+    /// A block device or an image.
+    public var deviceKind: Activation.Kind
+    /// What the device is.
+    public var identity: SourceIdentity
+    /// The device's size in bytes.
+    public var size: ByteCount
+    /// The activation that made it, and the number of its store there.
+    public var activation: String
+    /// The store's number in the activation.
+    public var store: Int
+    /// The chain it is part of.
+    public var chain: String
+    /// Its place in the chain, from 0.
+    public var index: Int
+    /// In bytes.
+    public var chunkSize: ByteCount
+    /// When the mount was seen.
+    public var openedAt: Date
+    /// When it was closed; nil while open.
+    public var closedAt: Date?
+    /// Where it was mounted first, if that was seen.
+    public var mountPoint: String?
+    /// The file system's type, if the mount was seen.
+    public var fileSystem: String?
+    /// Chunks kept; nil while open.
+    public var chunks: UInt64?
+    /// Bytes of the device that those are.
+    public var bytes: UInt64?
+    /// It was cut short by a crash or a power cut.
+    public var interrupted: Bool = false
+    /// The device when the store was armed.
+    public var baseline: Fingerprint
+    /// The device at the session's end; of the chain's last session, kept up by restores.
+    public var end: Fingerprint?
+    /// For an offline session that a restore made: the session restored.
+    public var restoreOf: String?
+}

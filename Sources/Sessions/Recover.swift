@@ -1,0 +1,71 @@
+import Block
+import DeviceMapper
+import SystemPackage
+
+/// What a process that died halfway left behind: gone on with, or undone.
+extension SnapshotService {
+    /// Brings one activation into a state that nobody is in the middle of.
+    public func recover(_ id: String) throws(SessionsError) {
+        try operating(on: id) { activation in
+            _ = try recoverLocked(activation)
+        }
+    }
+
+    /// - Returns: the activation as it then is; nil if it is gone.
+    func recoverLocked(_ activation: Activation) throws -> Activation? {
+        switch activation.phase {
+        case .activating, .deactivating:
+            _ = try takeDown(activation)
+            return nil
+        case .active:
+            return try recoverExchange(recoverName(recoverSuspended(activation)))
+        }
+    }
+
+    /// Killed while the origin was suspended: everything on it waits until it is resumed.
+    private func recoverSuspended(_ activation: Activation) throws -> Activation {
+        let origin = try MapperNames.origin(activation)
+        if let info = try deviceMapper.info(origin), info.isSuspended, info.hasLiveTable {
+            try deviceMapper.inTransaction { transaction in
+                try deviceMapper.resume(origin, in: transaction, visibility: .disk)
+            }
+        }
+        return activation
+    }
+
+    /// Killed between the rename that names a session and the registry's change.
+    private func recoverName(_ activation: Activation) throws -> Activation {
+        guard activation.session == nil, !Files.exists(activation.directory),
+            let named = try namedStore(activation), named.record.state == .open
+        else { return activation }
+        return try change(activation.id) { $0.session = named.record.name }
+    }
+
+    /// Killed while stores were being exchanged.
+    ///
+    /// If the old snapshot is still loaded it has missed nothing: the new one goes. Otherwise the
+    /// new one has taken over: the old one is closed.
+    private func recoverExchange(_ activation: Activation) throws -> Activation? {
+        guard let next = activation.nextStore else { return activation }
+        let origin = try MapperNames.origin(activation)
+        let old = try MapperNames.snapshot(activation, store: activation.store)
+        let new = try MapperNames.snapshot(activation, store: next)
+        let directory = activation.armedDirectory(next)
+        guard try deviceMapper.info(origin) != nil else { return activation }
+        if try deviceMapper.info(old) != nil {
+            if try deviceMapper.info(new) != nil {
+                try deviceMapper.inTransaction { transaction in
+                    try deviceMapper.whileSuspended(origin, in: transaction, freezing: false) {
+                        try deviceMapper.remove(new, in: transaction)
+                    }
+                }
+            }
+            try detachStore(in: directory)
+            try Files.removeDirectory(directory)
+            return try change(activation.id) { $0.nextStore = nil }
+        }
+        let end = try kernel.fingerprint(FilePath(origin.path))
+        _ = try settle(activation, end: end, wasInvalid: false)
+        return try registry.read()[id: activation.id]
+    }
+}

@@ -1,0 +1,65 @@
+import Block
+import SystemPackage
+
+/// The registry of activated devices: one JSON file, changed under a lock and replaced as a whole.
+///
+/// Nothing that waits for udev or for a device happens under the lock: the udev rule's own process
+/// wants it.
+struct Registry: Sendable {
+    struct Document: Codable {
+        static let currentVersion = 1
+        var version = currentVersion
+        var activations: [Activation] = []
+        /// Every base directory that ever was used, so that its sessions are found again.
+        var baseDirectories: [String] = []
+
+        subscript(id id: String) -> Activation? {
+            get { activations.first { $0.id == id } }
+            set {
+                guard let index = activations.firstIndex(where: { $0.id == id }) else {
+                    if let newValue { activations.append(newValue) }
+                    return
+                }
+                if let newValue {
+                    activations[index] = newValue
+                } else {
+                    activations.remove(at: index)
+                }
+            }
+        }
+    }
+
+    let layout: Layout
+
+    /// As it is now, without the lock: the file is whole at any instant.
+    func read() throws(SessionsError) -> Document {
+        guard Files.exists(layout.registry) else { return Document() }
+        let document = try JSON.decode(Document.self, from: layout.registry)
+        guard document.version == Document.currentVersion else {
+            throw .damagedRecord(
+                path: layout.registry.string,
+                reason: "its version is \(document.version), and this dmsnap knows "
+                    + "\(Document.currentVersion)")
+        }
+        return document
+    }
+
+    /// Changes the registry under its lock; what `body` throws leaves it as it was.
+    func update<Result>(
+        _ body: (inout Document) throws(SessionsError) -> Result
+    ) throws(SessionsError) -> Result {
+        try asSessionsError {
+            try Files.makeDirectory(layout.runDirectory)
+            try Files.makeDirectory(layout.stateDirectory)
+            return try FileLock.holding(layout.registryLock) {
+                var document = try read()
+                let before = try JSON.encode(document)
+                let result = try body(&document)
+                // Untouched, it isn't written: the monitor wakes at every new registry.
+                let after = try JSON.encode(document)
+                if after != before { try Files.replace(layout.registry, with: after) }
+                return result
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+internal import Block
+import DeviceMapper
+import ExceptionStore
+import FoundationEssentials
+public import Restore
+internal import SystemPackage
+
+/// What a restore is asked to do.
+public struct RestoreRequest: Sendable {
+    /// A session's name or its directory's path.
+    public var session: String
+    /// Restore to this device or file instead of the session's own.
+    public var device: String?
+    /// Read and check everything, write nothing.
+    public var dryRun = false
+    /// Go on where the device is not as the chain's last session left it.
+    public var force = false
+
+    /// A restore of `session` to its own device.
+    public init(session: String) {
+        self.session = session
+    }
+}
+
+/// What a restore did.
+public struct RestoreOutcome: Sendable {
+    /// The session whose baseline the device now has.
+    public let session: Session
+    /// Where it was written to.
+    public let device: String
+    /// The sessions whose stores were united, the restored one first.
+    public let chain: [String]
+    /// How much, and how long it took.
+    public let report: RestoreReport
+    /// The offline session that undoes it, if it went through an armed device.
+    public let undo: SessionName?
+}
+
+/// `restore`: a device back to what it was when a session's store was armed.
+extension SnapshotService {
+    /// Puts back the union of the session and of every later one in its chain.
+    ///
+    /// Nothing is written before everything was read and checked. Through an armed device the
+    /// restore is itself captured, as an offline session.
+    ///
+    /// - Throws: `busy` while the device is used or a session of it open, `invalidSession`,
+    ///   `damagedStore`, `brokenChain` unless forced, `interrupted`, `restoreFailed`.
+    public func restore(
+        _ request: RestoreRequest, control: RestoreControl = RestoreControl()
+    ) throws(SessionsError) -> RestoreOutcome {
+        let session = try session(named: request.session)
+        return try asSessionsError {
+            let device = request.device ?? session.record.device
+            if let activation = try activationOf(session, request) {
+                return try operating(on: activation.id) { current in
+                    guard let activation = try recoverLocked(current) else {
+                        throw SessionsError.notActivated(device)
+                    }
+                    return try restoreArmed(activation, session, request, control)
+                }
+            }
+            return try restoreBare(device, session, request, control)
+        }
+    }
+
+    /// The activation that a restore has to go through, if the device is activated now.
+    private func activationOf(_ session: Session, _ request: RestoreRequest) throws -> Activation? {
+        if let device = request.device { return try find(device) }
+        let active = try activations()
+        if let same = active.first(where: { $0.chain == session.record.chain }) { return same }
+        // Activated again with a broken chain: still to be restored through its armed origin.
+        guard Files.exists(FilePath(session.record.device)) else { return nil }
+        return try find(session.record.device)
+    }
+
+    private func restoreArmed(
+        _ activation: Activation, _ session: Session, _ request: RestoreRequest,
+        _ control: RestoreControl
+    ) throws -> RestoreOutcome {
+        let path = path(of: activation)
+        // What is open but not in use any more is closed first, and what was written outside a
+        // mount becomes a session: the chain is then whole.
+        if case .inUse = try rollOverLocked(activation) {
+            throw SessionsError.busy(
+                device: path, reason: "it is in use, and a session of it is open",
+                advice: "unmount it, then restore")
+        }
+        let chain = try members(of: session, request)
+        if chain.last?.record.chain != activation.chain, !request.force {
+            throw SessionsError.brokenChain(
+                device: path, session: session.record.name,
+                reason: "it was written while it was not activated, after that session's chain")
+        }
+        let target = try open(FilePath(path), request)
+        let report = try apply(chain, to: target, session, request, control)
+        try target.close()
+        guard !request.dryRun else {
+            return outcome(session, path, chain, report, nil)
+        }
+        let current = try registry.read()[id: activation.id] ?? activation
+        var undo: SessionName?
+        if case .closed(let offline) = try rollOverLocked(
+            current, restoreOf: session.record.name)
+        {
+            undo = SessionName(offline.record.name)
+        }
+        try? Files.remove(Layout.restoring(in: session.directory))
+        return outcome(session, path, chain, report, undo)
+    }
+
+    private func restoreBare(
+        _ device: String, _ session: Session, _ request: RestoreRequest,
+        _ control: RestoreControl
+    ) throws -> RestoreOutcome {
+        let path = try Files.resolve(FilePath(device))
+        try refuseUsedTarget(device, path)
+        let chain = try members(of: session, request)
+        guard let last = chain.last else { throw SessionsError.noSuchSession(request.session) }
+        try refuseStranger(device, path, session, request)
+        let marker = Layout.restoring(in: session.directory)
+        // A restore that was cut short left neither the old nor the new contents: it goes on.
+        if !Files.exists(marker), !request.force {
+            let now = try kernel.fingerprint(path)
+            guard now == last.record.end else {
+                throw SessionsError.brokenChain(
+                    device: device, session: session.record.name,
+                    reason: "it is not as session \(last.record.name) left it; something has "
+                        + "written to it since")
+            }
+        }
+        let target = try open(path, request)
+        let report = try apply(chain, to: target, session, request, control)
+        try target.close()
+        guard !request.dryRun else { return outcome(session, device, chain, report, nil) }
+        if request.device == nil {
+            var record = last.record
+            record.end = try kernel.fingerprint(path)
+            try write(record, in: last.directory)
+        }
+        try? Files.remove(marker)
+        return outcome(session, device, chain, report, nil)
+    }
+
+    private func outcome(
+        _ session: Session, _ device: String, _ chain: [Session], _ report: RestoreReport,
+        _ undo: SessionName?
+    ) -> RestoreOutcome {
+        RestoreOutcome(
+            session: session, device: device, chain: chain.map(\.record.name), report: report,
+            undo: undo)
+    }
+
+    /// The session and every later one of its chain, each fit to be restored from.
+    private func members(of session: Session, _ request: RestoreRequest) throws -> [Session] {
+        let members = try chain(session.record.chain, from: session.record.index)
+        for (offset, member) in members.enumerated() {
+            let name = member.record.name
+            switch member.record.state {
+            case .closed, .archived: break
+            case .open:
+                throw SessionsError.busy(
+                    device: member.record.device, reason: "session \(name) is open",
+                    advice: "unmount the device, then restore")
+            case .invalid:
+                throw SessionsError.invalidSession(
+                    session: name, reason: "its store has missed writes")
+            }
+            guard member.record.index == session.record.index + offset || request.force else {
+                throw SessionsError.brokenChain(
+                    device: member.record.device, session: session.record.name,
+                    reason: "a session before \(name) is missing")
+            }
+        }
+        return members
+    }
+
+    private func refuseUsedTarget(_ device: String, _ path: FilePath) throws {
+        switch try FileStatus(path).kind {
+        case .regular:
+            guard let loop = try kernel.loops(on: path).first else { return }
+            throw SessionsError.busy(
+                device: device, reason: "it is attached to \(loop.path)",
+                advice: "unmount it and detach it with `losetup -d \(loop.path)`, then restore")
+        case .blockDevice:
+            let number = try kernel.blockDevice(path).number
+            guard let mount = try kernel.mounts(of: number).first else { return }
+            throw SessionsError.busy(
+                device: device, reason: "it is mounted on \(mount.target)",
+                advice: "unmount it, then restore")
+        default:
+            throw SessionsError.unsuitable(
+                device: device, reason: "it is neither a block device nor an image file")
+        }
+    }
+
+    /// The session's own path may mean another device today.
+    private func refuseStranger(
+        _ device: String, _ path: FilePath, _ session: Session, _ request: RestoreRequest
+    ) throws {
+        guard request.device == nil, !request.force else { return }
+        let identity = session.record.identity
+        let same: Bool
+        switch session.record.deviceKind {
+        case .block:
+            same = try kernel.blockDevice(path).hardwareIdentity == identity.hardware
+        case .image:
+            let status = try FileStatus(path)
+            same = status.inode == identity.inode && status.fileSystem == identity.fileSystem
+        }
+        guard same else {
+            throw SessionsError.brokenChain(
+                device: device, session: session.record.name,
+                reason: "it is another one than was activated; name the right one with --device")
+        }
+    }
+
+    private func open(_ path: FilePath, _ request: RestoreRequest) throws -> OwnedDescriptor {
+        do {
+            // The kernel's claim keeps everybody from mounting it meanwhile.
+            let isDevice = try FileStatus(path).kind == .blockDevice
+            return try OwnedDescriptor.open(
+                path, request.dryRun ? .readOnly : .readWrite, exclusive: isDevice)
+        } catch {
+            guard error.errno == .resourceBusy else { throw error }
+            throw SessionsError.busy(
+                device: path.string, reason: "something uses it",
+                advice: "see lsblk and swapon, stop that, then restore")
+        }
+    }
+
+    private func apply(
+        _ chain: [Session], to target: borrowing OwnedDescriptor, _ session: Session,
+        _ request: RestoreRequest, _ control: RestoreControl
+    ) throws -> RestoreReport {
+        let sources = try chain.map { member in
+            try closedStore(
+                in: member.directory, originSize: member.record.size,
+                chunkSize: member.record.chunkSize, session: member.record.name)
+        }
+        do {
+            let plan = try RestorePlan(sources: sources)
+            if !request.dryRun {
+                try Files.replace(
+                    Layout.restoring(in: session.directory),
+                    with: JSON.encode(["device": target.path.string]))
+            }
+            return try plan.run(
+                on: target, options: RestoreOptions(dryRun: request.dryRun), control: control)
+        } catch let error as RestoreError {
+            if !error.targetTouched, !request.dryRun {
+                try? Files.remove(Layout.restoring(in: session.directory))
+            }
+            throw failure(error, session, target.path.string)
+        }
+    }
+
+    private func failure(
+        _ error: RestoreError, _ session: Session, _ device: String
+    ) -> SessionsError {
+        let name = session.record.name
+        switch error.reason {
+        case .cancelled:
+            return .interrupted(session: name, device: device, detail: "\(error)")
+        case .targetSizeDiffers, .originSizesDiffer, .noSources:
+            return .unsuitable(device: device, reason: "\(error)")
+        case .changedSinceVerified:
+            return .damagedStore(session: name, reason: "\(error)")
+        default:
+            return .restoreFailed(session: name, device: device, reason: "\(error)")
+        }
+    }
+}

@@ -1,0 +1,202 @@
+import Block
+import DeviceMapper
+import ExceptionStore
+import FoundationEssentials
+import SystemPackage
+
+/// What exchanging a device's store did.
+public enum RolloverOutcome: Sendable {
+    /// A new store captures; the old one became this session.
+    case closed(Session)
+    /// A new store captures; the old one held nothing and is gone.
+    case dropped
+    /// Somebody uses the device: nothing was changed.
+    case inUse
+    /// The store is empty and no session is open: there is nothing to exchange.
+    case nothingToDo
+}
+
+/// The last unmount: a new store takes over in one suspend, then the old one becomes a session.
+extension SnapshotService {
+    /// Exchanges the store of an activation: closes the session that is open, or makes an offline
+    /// one of what was written outside a mount.
+    ///
+    /// - Parameter restoreOf: the session whose restore wrote to the armed store.
+    public func rollOver(
+        _ id: String, restoreOf: String? = nil
+    ) throws(SessionsError) -> RolloverOutcome {
+        try operating(on: id) { activation in
+            let activation = try recoverLocked(activation)
+            guard let activation, activation.phase == .active else { return .nothingToDo }
+            return try rollOverLocked(activation, restoreOf: restoreOf)
+        }
+    }
+
+    func rollOverLocked(
+        _ activation: Activation, restoreOf: String? = nil
+    ) throws -> RolloverOutcome {
+        if activation.session == nil, try isEmptyWhileLoaded(activation) { return .nothingToDo }
+        guard try isIdle(activation) else { return .inUse }
+        // Nobody has it open, so nothing changes it before the suspend; who opens it until then is
+        // seen there.
+        let end = try kernel.fingerprint(FilePath(MapperNames.origin(activation).path))
+        let next = activation.store + 1
+        let announced = try change(activation.id) { $0.nextStore = next }
+        guard let status = try exchange(announced, next: next) else {
+            try change(activation.id) { $0.nextStore = nil }
+            return .inUse
+        }
+        return try settle(announced, end: end, wasInvalid: status == .invalid, restoreOf: restoreOf)
+    }
+
+    private func isEmptyWhileLoaded(_ activation: Activation) throws -> Bool {
+        guard !activation.isInvalid,
+            let status = try snapshotStatus(activation, store: activation.store),
+            let taken = status.chunksTaken(chunk: try chunkSize(activation).sectors)
+        else { return false }
+        return taken == 0
+    }
+
+    /// Arms store `next` beside the present one and takes that away, in one suspend of the origin.
+    ///
+    /// - Returns: the old snapshot's last status; nil if somebody had opened the device by then, and
+    ///   everything is as before.
+    private func exchange(_ activation: Activation, next: Int) throws -> SnapshotStatus? {
+        struct Opened: Error {}
+        let origin = try MapperNames.origin(activation)
+        let old = try MapperNames.snapshot(activation, store: activation.store)
+        let directory = activation.armedDirectory(next)
+        var undo = Undo()
+        do {
+            try makeStore(activation, next)
+            undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
+            undo.add("detaching the new store") { try detachStore(in: directory) }
+            let loop = try kernel.attachLoop(
+                Layout.store(in: directory), sector: activation.sector)
+            let source = try source(activation)
+            return try deviceMapper.inTransaction { transaction in
+                try deviceMapper.whileSuspended(origin, in: transaction, freezing: false) {
+                    // A mount that came since the look at the open count is covered by the store
+                    // that is there: its session simply goes on.
+                    guard try deviceMapper.info(origin)?.openCount == 0 else { throw Opened() }
+                    let status = try deviceMapper.status(old).first.flatMap {
+                        SnapshotStatus(line: $0.parameters)
+                    }
+                    var undoSnapshot = Undo()
+                    do {
+                        try loadSnapshot(
+                            activation, store: next, of: source.number, on: loop.number,
+                            in: transaction, undo: &undoSnapshot)
+                        try deviceMapper.remove(old, in: transaction)
+                    } catch {
+                        throw undoSnapshot.run(after: error)
+                    }
+                    return status ?? .unknown
+                }
+            }
+        } catch is Opened {
+            let failure = undo.run(after: SessionsError.internalFault("opened"))
+            if case .rollback(_, let failures) = failure {
+                throw SessionsError.internalFault(failures.joined(separator: "; "))
+            }
+            return nil
+        } catch {
+            let failure = undo.run(after: error)
+            try change(activation.id) { $0.nextStore = nil }
+            throw failure
+        }
+    }
+
+    /// The new store captures and the old one's table is gone: makes a session of the old one, or
+    /// drops it, and lets the registry say so. Can be done again after a crash at any point of it.
+    func settle(
+        _ activation: Activation, end: Fingerprint, wasInvalid: Bool, restoreOf: String? = nil,
+        interrupted: Bool = false
+    ) throws -> RolloverOutcome {
+        let ended = try finish(
+            activation, end: end, wasInvalid: wasInvalid, restoreOf: restoreOf,
+            interrupted: interrupted)
+        try change(activation.id) { current in
+            if let next = current.nextStore { current.store = next }
+            current.nextStore = nil
+            current.session = nil
+            current.isInvalid = false
+            current.baseline = end
+            if let ended { current.nextIndex = ended.record.index + 1 }
+        }
+        return ended.map { .closed($0) } ?? .dropped
+    }
+
+    /// Makes a closed session of a store whose table is gone, or deletes it if it holds nothing.
+    ///
+    /// - Returns: nil if it was deleted.
+    func finish(
+        _ activation: Activation, end: Fingerprint?, wasInvalid: Bool, restoreOf: String? = nil,
+        interrupted: Bool = false
+    ) throws -> Session? {
+        var directory = activation.directory
+        if !Files.exists(directory), let named = try namedStore(activation) {
+            directory = named.directory
+        }
+        try detachStore(in: directory)
+        try OwnedDescriptor.open(Layout.store(in: directory), .readWrite).synchronize()
+        let isInvalid = wasInvalid || activation.isInvalid
+        let count = try isInvalid ? nil : chunksHeld(activation, in: directory)
+        let isNamed =
+            Files.exists(Layout.record(in: directory))
+            && directory != activation.armedDirectory(activation.store)
+        if count?.chunks == 0, !(isNamed && configuration.keepsEmptySessions) {
+            try Files.removeDirectory(directory)
+            return nil
+        }
+        func closed(_ record: SessionRecord) -> SessionRecord {
+            var record = record
+            record.state = isInvalid || count == nil ? .invalid : .closed
+            record.closedAt = record.closedAt ?? kernel.now()
+            record.chunks = count?.chunks
+            record.bytes = count?.bytes
+            record.end = end
+            record.interrupted = interrupted
+            return record
+        }
+        if isNamed {
+            let session = try session(at: directory)
+            let record = closed(session.record)
+            try write(record, in: directory)
+            return Session(directory: directory, record: record)
+        }
+        let name = try name(directory, in: activation) { name in
+            var record = newRecord(activation, name: name, kind: .offline)
+            record.restoreOf = restoreOf
+            return closed(record)
+        }
+        return try self.session(at: Layout.session(in: activation.base, name))
+    }
+
+    /// A session directory made of this activation's present store, when a crash came between the
+    /// rename and the registry's change.
+    func namedStore(_ activation: Activation) throws -> Session? {
+        try sessions().compactMap { try? $0.get() }.first {
+            $0.record.activation == activation.id && $0.record.store == activation.store
+        }
+    }
+
+    /// What a closed store holds; nil if it is damaged, so that the session is marked and kept.
+    private func chunksHeld(
+        _ activation: Activation, in directory: FilePath
+    ) throws(SessionsError) -> (chunks: UInt64, bytes: UInt64)? {
+        let store: ClosedStore
+        do {
+            store = try closedStore(
+                in: directory, originSize: activation.size, chunkSize: activation.chunkSize,
+                session: directory.lastComponent?.string ?? "")
+        } catch {
+            if case .damagedStore = error { return nil }
+            throw error
+        }
+        let chunks = UInt64(store.exceptions.count)
+        let whole = chunks.multipliedReportingOverflow(by: activation.chunkSize.bytes)
+        let bytes = whole.overflow ? activation.size.bytes : whole.partialValue
+        return (chunks, min(bytes, activation.size.bytes))
+    }
+}

@@ -1,0 +1,192 @@
+public import Block
+public import DeviceMapper
+internal import SystemPackage
+
+/// Everything that the domain refuses or fails with. Each message names the thing, says what is
+/// wrong, and what to do.
+public enum SessionsError: Error, Sendable {
+    /// The device, image or argument can't be used at all.
+    case unsuitable(device: String, reason: String)
+    /// There is no such block device or file.
+    case noSuchDevice(String)
+    /// The device exists but is not activated.
+    case notActivated(String)
+    /// There is no such session.
+    case noSuchSession(String)
+    /// Somebody uses the device, or a session of it is open.
+    case busy(device: String, reason: String, advice: String)
+    /// The session can't be restored from.
+    case invalidSession(session: String, reason: String)
+    /// A file of ours doesn't parse.
+    case damagedRecord(path: String, reason: String)
+    /// A session's store or archive is damaged.
+    case damagedStore(session: String, reason: String)
+    /// The device isn't as the chain's last session left it.
+    case brokenChain(device: String, session: String, reason: String)
+    /// Only root may.
+    case notRoot(String)
+    /// The service has no password yet.
+    case noPassword
+    /// The password is another one.
+    case wrongPassword
+    /// The password file can't be used.
+    case passfile(path: String, reason: String)
+    /// The configuration file says something that can't be.
+    case configuration(path: String, reason: String)
+    /// There is no device-mapper, or no snapshot target, on this machine.
+    case noDeviceMapper(String)
+    /// The monitor can't be started.
+    case monitor(String)
+    /// A restore was stopped before its end.
+    case interrupted(session: String, device: String, detail: String)
+    /// A device-mapper operation failed.
+    case deviceMapper(DeviceMapperError)
+    /// A system call failed.
+    case system(SystemError)
+    /// Reading a store or writing a device failed in a restore.
+    case restoreFailed(session: String, device: String, reason: String)
+    /// A step failed, and undoing those before it did as well.
+    indirect case rollback(cause: SessionsError, failures: [String])
+    /// What can't happen.
+    case internalFault(String)
+}
+
+extension SessionsError: CustomStringConvertible {
+    /// One line for the user.
+    public var description: String {
+        switch self {
+        case .unsuitable(let device, let reason):
+            "\(device): \(reason)"
+        case .noSuchDevice(let device):
+            "\(device): no such block device or image file; check the name with lsblk"
+        case .notActivated(let device):
+            "\(device): not activated; see `dmsnap status` for what is"
+        case .noSuchSession(let session):
+            "\(session): no such session; see `dmsnap sessions` for what there is"
+        case .busy(let device, let reason, let advice):
+            "\(device): \(reason); \(advice)"
+        case .invalidSession(let session, let reason):
+            "session \(session): \(reason); it can't be restored from"
+        case .damagedRecord(let path, let reason):
+            "\(path): \(reason); put it back from a backup, or move it away to go on without it"
+        case .damagedStore(let session, let reason):
+            "session \(session): its store is damaged: \(reason); nothing was written"
+        case .brokenChain(let device, let session, let reason):
+            "\(device): \(reason), so session \(session) would not make it what it was; "
+                + "nothing was written; --force restores all the same"
+        case .notRoot(let action):
+            "only root may \(action); try it with sudo"
+        case .noPassword:
+            "the service has no password yet; set one with `dmsnap passwd`"
+        case .wrongPassword:
+            "wrong password; give the service's own one, set with `dmsnap passwd`"
+        case .passfile(let path, let reason):
+            "password file \(path): \(reason)"
+        case .configuration(let path, let reason):
+            "\(path): \(reason); mend it, or move it away to use the defaults"
+        case .noDeviceMapper(let reason):
+            "no device-mapper snapshots on this machine: \(reason); "
+                + "load the kernel's modules with `modprobe dm-snapshot`, as root"
+        case .monitor(let reason):
+            "dmsnap monitor could not be started, so no mount would be noticed: \(reason)"
+        case .interrupted(let session, let device, let detail):
+            "\(device): restoring session \(session) was stopped: \(detail); "
+                + "the same command completes it"
+        case .deviceMapper(let error):
+            "\(error); see the kernel's log (dmesg) for its reason"
+        case .system(let error):
+            "\(error)"
+        case .restoreFailed(let session, let device, let reason):
+            "\(device): restoring session \(session) failed: \(reason)"
+        case .rollback(let cause, let failures):
+            "\(cause); undoing what had been done failed, too: "
+                + failures.joined(separator: "; ")
+        case .internalFault(let what):
+            "this is a fault of dmsnap: \(what); please report it"
+        }
+    }
+}
+
+/// sysexits.h's codes, as the contract uses them.
+public enum ExitStatus: Int32, Sendable {
+    case success = 0
+    case usage = 64
+    case damaged = 65
+    case noInput = 66
+    case noDeviceMapper = 69
+    case software = 70
+    case ioError = 74
+    case busy = 75
+    case denied = 77
+}
+
+extension SessionsError {
+    /// The one table from errors to exit status; the C library's codes are these, negated.
+    public var exitStatus: ExitStatus {
+        switch self {
+        case .unsuitable, .configuration: .usage
+        case .noSuchDevice, .notActivated, .noSuchSession: .noInput
+        case .busy: .busy
+        case .invalidSession, .damagedRecord, .damagedStore, .brokenChain: .damaged
+        case .notRoot, .noPassword, .wrongPassword, .passfile: .denied
+        case .noDeviceMapper: .noDeviceMapper
+        case .interrupted, .restoreFailed, .monitor: .ioError
+        case .deviceMapper(let error): error.errno == .resourceBusy ? .busy : .ioError
+        case .system(let error):
+            switch error.errno {
+            case .noSuchFileOrDirectory, .noSuchAddressOrDevice: .noInput
+            case .permissionDenied, .notPermitted: .denied
+            case .resourceBusy: .busy
+            default: .ioError
+            }
+        case .rollback(let cause, _): cause.exitStatus
+        case .internalFault: .software
+        }
+    }
+
+    /// Brings what the modules below throw into this one; what is unknown is a fault.
+    static func from(_ error: any Error) -> SessionsError {
+        switch error {
+        case let error as SessionsError: error
+        case let error as SystemError: .system(error)
+        case let error as DeviceMapperError: .deviceMapper(error)
+        case let error as ResumeFailure:
+            .rollback(cause: from(error.cause), failures: ["\(error.resume)"])
+        default: .internalFault("\(error)")
+        }
+    }
+}
+
+/// Runs `body`, and brings whatever it throws into `SessionsError`.
+func asSessionsError<Result>(_ body: () throws -> Result) throws(SessionsError) -> Result {
+    do {
+        return try body()
+    } catch {
+        throw .from(error)
+    }
+}
+
+/// What has been done so far, and how each step is undone: last first, when a later step fails.
+struct Undo {
+    private var steps: [(what: String, action: () throws -> Void)] = []
+
+    /// - Parameter what: the undoing, for the message if it fails: `detaching /dev/loop0`.
+    mutating func add(_ what: String, _ action: @escaping () throws -> Void) {
+        steps.append((what, action))
+    }
+
+    /// Undoes everything; an undoing that fails doesn't keep the others from being tried, and never
+    /// hides the cause.
+    consuming func run(after cause: any Error) -> SessionsError {
+        var failures: [String] = []
+        for step in steps.reversed() {
+            do {
+                try step.action()
+            } catch {
+                failures.append("\(step.what): \(error)")
+            }
+        }
+        let cause = SessionsError.from(cause)
+        return failures.isEmpty ? cause : .rollback(cause: cause, failures: failures)
+    }
+}

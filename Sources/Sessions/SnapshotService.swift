@@ -1,0 +1,107 @@
+internal import Block
+internal import DeviceMapper
+internal import ExceptionStore
+internal import FoundationEssentials
+internal import Glibc
+internal import SystemPackage
+
+/// dmsnap's domain: activated devices, their stores, and their sessions.
+///
+/// Each verb is one method, in a file of its own. A change that takes several steps is written into
+/// the registry before the first, holds the activation's operation lock, and is undone or gone on
+/// with by `recover` when its process died halfway.
+public struct SnapshotService: Sendable {
+    /// Where everything is.
+    public let layout: Layout
+    /// The configuration in force.
+    public let configuration: Configuration
+    /// The service's own password.
+    public let password: ServicePassword
+    let kernel: any Kernel
+    let registry: Registry
+
+    /// A service on a kernel, the machine's own or a simulated one.
+    ///
+    /// - Throws: `configuration` if the configuration file can't be used.
+    public init(kernel: any Kernel, layout: Layout = Layout()) throws(SessionsError) {
+        self.layout = layout
+        self.kernel = kernel
+        registry = Registry(layout: layout)
+        password = ServicePassword(layout: layout)
+        configuration = try Configuration(reading: layout)
+    }
+
+    /// A service on this machine's kernel.
+    ///
+    /// - Parameter action: what only root may do, for the message: `activate a device`.
+    /// - Throws: `notRoot`, `noDeviceMapper`, `configuration`.
+    public static func forRoot(to action: String) throws(SessionsError) -> SnapshotService {
+        guard geteuid() == 0 else { throw .notRoot(action) }
+        return try SnapshotService(kernel: HostKernel())
+    }
+
+    var deviceMapper: any DeviceMapping { kernel.deviceMapper }
+
+    /// Every activation, as the registry has it.
+    public func activations() throws(SessionsError) -> [Activation] {
+        try registry.read().activations
+    }
+
+    /// Runs `body` as the only one that changes this activation's tables.
+    ///
+    /// - Returns: what `body` returned, which is given the activation as it is now.
+    func operating<Result>(
+        on id: String, _ body: (Activation) throws -> Result
+    ) throws(SessionsError) -> Result {
+        try asSessionsError {
+            try Files.makeDirectory(layout.runDirectory)
+            return try FileLock.holding(layout.operationLock(id)) {
+                guard let activation = try registry.read()[id: id] else {
+                    throw SessionsError.notActivated(id)
+                }
+                return try body(activation)
+            }
+        }
+    }
+
+    /// Changes one activation in the registry, and gives it as it then is.
+    @discardableResult
+    func change(
+        _ id: String, _ body: (inout Activation) throws(SessionsError) -> Void
+    ) throws(SessionsError) -> Activation {
+        try registry.update { document throws(SessionsError) in
+            guard var activation = document[id: id] else { throw .notActivated(id) }
+            try body(&activation)
+            document[id: id] = activation
+            return activation
+        }
+    }
+
+    /// Where an activation's origin is mounted, as far as this namespace sees.
+    func mounts(of activation: Activation) throws(SessionsError) -> [Mount] {
+        try asSessionsError {
+            guard let info = try deviceMapper.info(MapperNames.origin(activation)) else {
+                return []
+            }
+            return try kernel.mounts(of: info.number)
+        }
+    }
+
+    /// Waits until nobody has the origin open.
+    ///
+    /// Right after an unmount udev opens the device to probe it, for some milliseconds: that is no
+    /// use. A mount is, at once.
+    func isIdle(_ activation: Activation, patience: Int = 50) throws(SessionsError) -> Bool {
+        try asSessionsError {
+            for attempt in 0..<patience {
+                guard let info = try deviceMapper.info(MapperNames.origin(activation)) else {
+                    return true
+                }
+                if info.openCount == 0 { return true }
+                if !(try kernel.mounts(of: info.number).isEmpty) { return false }
+                if attempt + 1 < patience { pause(milliseconds: 100) }
+            }
+            return false
+        }
+    }
+}

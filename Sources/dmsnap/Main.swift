@@ -1,0 +1,8 @@
+import DmsnapCommands
+
+@main
+enum Main {
+    static func main() {
+        Dmsnap.run()
+    }
+}
