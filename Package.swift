@@ -50,7 +50,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "DeviceMapper",
-            dependencies: ["CLinux", "CDeviceMapper", "Block", system],
+            dependencies: ["CDeviceMapper", "Block", system],
             swiftSettings: strict),
         .target(name: "ExceptionStore", dependencies: ["Block", system], swiftSettings: strict),
         .target(
@@ -60,20 +60,21 @@ let package = Package(
         .target(
             name: "Sessions",
             dependencies: [
-                "CLinux", "CCrypt", "Block", "DeviceMapper", "ExceptionStore", "Restore",
-                system, toml, logging,
+                "CLinux", "CCrypt", "Block", "DeviceMapper", "ExceptionStore", "Restore", system,
+                toml,
             ],
             swiftSettings: strict),
         .target(
             name: "Monitor",
             dependencies: [
-                "CLinux", "CUdev", "CMount", "Block", "DeviceMapper", "Sessions", system, logging,
+                "CLinux", "CUdev", "CMount", "Block", "Sessions", system, logging,
             ],
             swiftSettings: strict),
         .target(
             name: "DmsnapCommands",
             dependencies: [
-                "CLinux", "Block", "DeviceMapper", "Restore", "Sessions", "Monitor",
+                "CLinux", "Block", "DeviceMapper", "ExceptionStore", "Restore", "Sessions",
+                "Monitor",
                 system, arguments, logging,
             ],
             swiftSettings: strict),
@@ -91,6 +92,13 @@ let package = Package(
                 ])
             ]),
 
+        .testTarget(
+            name: "BlockTests", dependencies: ["Block", system, subprocess],
+            swiftSettings: strict),
+        .testTarget(
+            name: "DeviceMapperTests", dependencies: ["DeviceMapper", "Block", system],
+            swiftSettings: strict),
+        .testTarget(name: "PackageTests", swiftSettings: strict),
         .target(
             name: "StoreTesting", dependencies: [system], path: "Tests/StoreTesting",
             swiftSettings: strict),
@@ -101,6 +109,21 @@ let package = Package(
         .testTarget(
             name: "RestoreTests",
             dependencies: ["Block", "ExceptionStore", "Restore", "StoreTesting", system],
+            swiftSettings: strict),
+        // The machine in the machine: User-Mode Linux, for tests and the demonstration.
+        .target(
+            name: "VirtualMachine", dependencies: [system], path: "Tests/VirtualMachine",
+            exclude: ["Guest", "README.md"], swiftSettings: strict),
+        .executableTarget(
+            name: "vm", dependencies: ["VirtualMachine", system, arguments], path: "Tests/vm",
+            swiftSettings: strict),
+        .testTarget(
+            name: "VirtualMachineTests", dependencies: ["VirtualMachine", system],
+            swiftSettings: strict),
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: ["Block", "ExceptionStore", system, subprocess],
+            exclude: ["client.c"],
             swiftSettings: strict),
     ]
 )

@@ -3,15 +3,20 @@ public import SystemPackage
 
 /// A block device as the kernel shows it now.
 public struct BlockDevice: Sendable {
+    /// The path that it was found by.
     public let path: FilePath
+    /// What is the same by every path.
     public let number: DeviceNumber
     /// `sdb1`, `dm-3`.
     public let kernelName: String
-    /// Device-mapper's name of it, if it is one of its devices: `vg-lv`.
+    /// Device-mapper's name of it, if it is one of its devices, as the kernel has it (a space as
+    /// `\x20`): `vg-lv`.
     public let mapperName: String?
+    /// Its whole length.
     public let size: ByteCount
     /// The logical sector in bytes: 512 or 4096.
     public let sector: UInt32
+    /// Whether the kernel refuses every write to it.
     public let isReadOnly: Bool
 
     /// - Throws: ENOTBLK if the path isn't a block device's.

@@ -9,15 +9,20 @@ public struct Contents: Hashable, Sendable, Codable {
     public var type: String?
     /// libblkid's USAGE: `filesystem`, `raid`, `crypto`, `other`.
     public var usage: String?
+    /// As the file system's own tools print it: vfat's is `ABCD-1234`.
     public var uuid: String?
+    /// The name that its owner gave it.
     public var label: String?
     /// The type of the partition table on it: `gpt`, `dos`.
     public var partitionTable: String?
     /// The UUID of the partition that the device is.
     public var partitionUUID: String?
 
+    /// Nothing known.
     public init() {}
 
+    /// What is on an open device or in an image file.
+    ///
     /// - Throws: EINVAL if several contradicting signatures are found (libblkid's "ambivalent").
     public init(probing device: borrowing OwnedDescriptor) throws(SystemError) {
         let path = device.path.string
@@ -65,7 +70,9 @@ public struct Contents: Hashable, Sendable, Codable {
 /// Two equal ones mean that no file system on it was mounted for writing in between: every one of
 /// them writes there when it is. They don't prove that no byte elsewhere was changed.
 public struct Fingerprint: Hashable, Sendable, Codable {
+    /// The device's length.
     public var size: ByteCount
+    /// What libblkid finds on it; nothing where it finds contradictions.
     public var contents: Contents
     /// CRC-32 of each of `regions`, in their order.
     public var checksums: [UInt32]
@@ -82,11 +89,14 @@ public struct Fingerprint: Hashable, Sendable, Codable {
         }
     }
 
+    /// Reads the regions through the descriptor, and so through the page cache that it has.
     public init(of device: borrowing OwnedDescriptor) throws(SystemError) {
         let size = try device.size()
         self.size = size
         // What can't be told apart is no identity, but its bytes still are a fingerprint.
         contents = (try? Contents(probing: device)) ?? Contents()
+        // Of the raw device only: device-mapper's over it is no partition.
+        contents.partitionUUID = nil
         checksums = []
         for region in Self.regions(of: size) {
             let bytes = try device.read(count: region.length, at: region.offset)

@@ -4,9 +4,12 @@ public import SystemPackage
 
 /// A block device's number, written `8:16` as in sysfs and device-mapper tables.
 public struct DeviceNumber: Hashable, Sendable, CustomStringConvertible, LosslessStringConvertible {
+    /// The driver's part.
     public let major: UInt32
+    /// The driver's own number of the device.
     public let minor: UInt32
 
+    /// The device `major:minor`.
     public init(major: UInt32, minor: UInt32) {
         self.major = major
         self.minor = minor
@@ -18,12 +21,15 @@ public struct DeviceNumber: Hashable, Sendable, CustomStringConvertible, Lossles
         minor = clinux_minor(dev_t(device))
     }
 
+    /// - Parameter description: `major:minor` in decimal, as `description` gives it and nothing else.
     public init?(_ description: String) {
         let parts = description.split(separator: ":", omittingEmptySubsequences: false)
         guard parts.count == 2, let major = UInt32(parts[0]), let minor = UInt32(parts[1]) else {
             return nil
         }
         self.init(major: major, minor: minor)
+        // Swift's integers take `+8` and `08`, which no kernel writes.
+        if self.description != description { return nil }
     }
 
     /// As `dev_t`.
@@ -31,6 +37,7 @@ public struct DeviceNumber: Hashable, Sendable, CustomStringConvertible, Lossles
         UInt64(clinux_makedev(major, minor))
     }
 
+    /// `8:16`.
     public var description: String {
         "\(major):\(minor)"
     }
@@ -38,20 +45,26 @@ public struct DeviceNumber: Hashable, Sendable, CustomStringConvertible, Lossles
 
 /// What stat(2) says of a file, as far as it matters here.
 public struct FileStatus: Sendable {
+    /// The file types that matter here.
     public enum Kind: Sendable {
         case regular, blockDevice, directory, other
     }
 
+    /// What it is.
     public let kind: Kind
     /// The number of the device that this file *is*, if it is one.
     public let deviceNumber: DeviceNumber
     /// The file system's device and the inode: what makes two paths the same file.
     public let fileSystem: UInt64
+    /// The other half of the file's identity.
     public let inode: UInt64
+    /// A regular file's length; 0 for a device.
     public let size: ByteCount
     /// Bytes that the file takes on its file system: less than `size` if it is sparse.
     public let allocated: ByteCount
+    /// The owner's user id.
     public let owner: UInt32
+    /// The mode's low twelve bits.
     public let permissions: UInt32
 
     /// - Parameter follow: whether a symbolic link stands for what it points to.

@@ -7,15 +7,16 @@ public enum Files {
     /// The file's bytes.
     ///
     /// - Parameter limit: a longer file fails with EFBIG, so that nobody makes us read forever.
-    public static func read(_ path: FilePath, limit: Int = 16 << 20) throws(SystemError) -> [UInt8]
-    {
+    public static func read(
+        _ path: FilePath, limit: Int = 16 << 20
+    ) throws(SystemError) -> [UInt8] {
         let file = try OwnedDescriptor.open(path, .readOnly)
         var bytes: [UInt8] = []
         // Files of proc and sysfs say they are empty, so the end is where a read says so.
         while bytes.count <= limit {
             let more = try file.read(count: 1 << 16, at: UInt64(bytes.count))
             bytes += more
-            if more.count < 1 << 16 { return bytes }
+            if more.count < 1 << 16, bytes.count <= limit { return bytes }
         }
         throw SystemError(operation: "read", path: path.string, errno: .fileTooLarge)
     }
@@ -42,6 +43,7 @@ public enum Files {
         try synchronizeDirectory(path.removingLastComponent())
     }
 
+    /// Renames, in the place of what `target` was.
     public static func rename(_ path: FilePath, to target: FilePath) throws(SystemError) {
         try systemCall("rename", path.string) {
             unsafe path.withPlatformString { old in
@@ -59,6 +61,7 @@ public enum Files {
         }
     }
 
+    /// Removes a file, or a symbolic link, but no directory.
     public static func remove(_ path: FilePath) throws(SystemError) {
         try systemCall("unlink", path.string) {
             unsafe path.withPlatformString { unsafe unlink($0) }
@@ -80,7 +83,8 @@ public enum Files {
         (try? FileStatus(path, follow: false)) != nil
     }
 
-    /// Makes the directory and those above it, for root alone (0700), where they don't exist.
+    /// Makes the directory for root alone (0700), and those above it (0755), where they don't exist;
+    /// their names are on stable storage when it returns.
     public static func makeDirectory(
         _ path: FilePath, permissions: UInt32 = 0o700
     ) throws(SystemError) {
@@ -90,11 +94,17 @@ public enum Files {
         }
         let above = path.removingLastComponent()
         if !above.isEmpty, above != path { try makeDirectory(above, permissions: 0o755) }
-        let made = unsafe path.withPlatformString { unsafe mkdir($0, permissions) }
-        if made != 0, errno != EEXIST {
-            throw SystemError(
-                operation: "mkdir", path: path.string, errno: Errno(rawValue: errno))
+        do {
+            try systemCall("mkdir", path.string) {
+                unsafe path.withPlatformString { unsafe mkdir($0, permissions) }
+            }
+        } catch {
+            // Somebody else was quicker: fine. But a symbolic link to nothing isn't a directory.
+            guard error.errno == .fileExists, try FileStatus(path).kind == .directory else {
+                throw error
+            }
         }
+        try synchronizeDirectory(above)
     }
 
     /// The names in a directory, sorted, without `.` and `..`.
@@ -105,13 +115,20 @@ public enum Files {
         }
         defer { unsafe closedir(directory) }
         var names: [String] = []
-        while let entry = unsafe readdir(directory) {
+        while true {
+            // readdir(3) tells its end from a failure by errno alone.
+            errno = 0
+            guard let entry = unsafe readdir(directory) else { break }
             let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { tuple in
                 unsafe tuple.withMemoryRebound(to: CChar.self, capacity: 256) {
                     unsafe String(cString: $0)
                 }
             }
             if name != ".", name != ".." { names.append(name) }
+        }
+        if errno != 0 {
+            throw SystemError(
+                operation: "readdir", path: path.string, errno: Errno(rawValue: errno))
         }
         return names.sorted()
     }
@@ -161,6 +178,12 @@ public struct FileLock: ~Copyable, Sendable {
         self.file = file
     }
 
+    deinit {
+        // Closing alone wouldn't do: a process that is just being started has a copy of the
+        // descriptor until it is another program.
+        flock(file.descriptor.rawValue, LOCK_UN)
+    }
+
     /// Waits until nobody else holds it. The file is created (0600) if need be.
     public static func take(_ path: FilePath) throws(SystemError) -> FileLock {
         let file = try openLockFile(path)
@@ -194,7 +217,7 @@ public struct FileLock: ~Copyable, Sendable {
 
     /// Lets go of it.
     public consuming func release() {
-        try? file.close()
+        // The deinitializer does it.
     }
 
     private static func openLockFile(_ path: FilePath) throws(SystemError) -> OwnedDescriptor {

@@ -10,14 +10,16 @@ public struct LoopDevice: Hashable, Sendable {
     /// `N` in `/dev/loopN`.
     public let index: Int32
 
+    /// Its node.
     public var path: FilePath { FilePath("/dev/loop\(index)") }
 
     /// The loop device at this path; nil if the path is another's.
     public init?(_ path: FilePath) {
-        guard path.string.hasPrefix("/dev/loop"), let index = Int32(path.string.dropFirst(9)) else {
-            return nil
-        }
+        guard path.string.hasPrefix("/dev/loop"), let index = Int32(path.string.dropFirst(9))
+        else { return nil }
         self.index = index
+        // Swift's integers take `-1`, `+1` and `01`, which no loop device is called.
+        if index < 0 || self.path != path { return nil }
     }
 
     init(index: Int32) {
@@ -34,6 +36,7 @@ public struct LoopDevice: Hashable, Sendable {
         _ file: FilePath, sector: UInt32 = 512, readOnly: Bool = false
     ) throws(SystemError) -> LoopDevice {
         let backing = try OwnedDescriptor.open(file, readOnly ? .readOnly : .readWrite)
+        let isDirect = takesDirectIO(file)
         let control = try OwnedDescriptor.open("/dev/loop-control", .readWrite)
         // Somebody else may take the free device between the two calls: then the next one.
         for _ in 0..<64 {
@@ -42,13 +45,10 @@ public struct LoopDevice: Hashable, Sendable {
             }
             let loop = LoopDevice(index: index)
             let device = try loop.openWhenThere()
-            for direct in [1, 0] as [CInt] {
-                let result = clinux_loop_configure(
-                    device.descriptor.rawValue, backing.descriptor.rawValue, sector,
-                    readOnly ? 1 : 0, direct)
-                if result == 0 { return loop }
-                if errno != EINVAL { break }
-            }
+            let result = clinux_loop_configure(
+                device.descriptor.rawValue, backing.descriptor.rawValue, sector, readOnly ? 1 : 0,
+                isDirect ? 1 : 0)
+            if result == 0 { return loop }
             guard errno == EBUSY else {
                 throw SystemError(
                     operation: "LOOP_CONFIGURE \(loop.path)", path: file.string,
@@ -56,6 +56,19 @@ public struct LoopDevice: Hashable, Sendable {
             }
         }
         throw SystemError(operation: "LOOP_CONFIGURE", path: file.string, errno: .resourceBusy)
+    }
+
+    /// Whether the file can be read past the page cache.
+    ///
+    /// Asked by doing it: overlayfs says yes for files that it has on a tmpfs, and then every
+    /// request of the loop device fails.
+    private static func takesDirectIO(_ file: FilePath) -> Bool {
+        guard let opened = try? OwnedDescriptor.open(file, .readOnly, direct: true) else {
+            return false
+        }
+        let page = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 4096)
+        defer { unsafe page.deallocate() }
+        return (try? unsafe opened.read(into: page, at: 0)) != nil
     }
 
     /// The node of a new loop device comes from devtmpfs at once, but udev may still be at it.

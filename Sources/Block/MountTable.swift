@@ -9,10 +9,14 @@ public struct Mount: Hashable, Sendable {
     public let number: DeviceNumber
     /// The device or whatever the file system calls its source: `/dev/sdb1`, `tmpfs`.
     public let source: String
+    /// Where it is mounted, unescaped.
     public let target: String
+    /// The file system's type: `ext4`.
     public let type: String
+    /// The mount's and the file system's options together, separated by commas.
     public let options: String
 
+    /// One mount, from its parts.
     public init(
         number: DeviceNumber, source: String, target: String, type: String, options: String
     ) {
@@ -28,17 +32,21 @@ public struct Mount: Hashable, Sendable {
 public enum MountTable {
     /// - Throws: ENOMEM or what reading /proc/self/mountinfo failed with.
     public static func read() throws(SystemError) -> [Mount] {
-        let path = "/proc/self/mountinfo"
-        guard let table = unsafe mnt_new_table_from_file(path),
-            let iterator = unsafe mnt_new_iter(CInt(MNT_ITER_FORWARD))
-        else {
+        try read("/proc/self/mountinfo")
+    }
+
+    /// The mounts in a file of mountinfo's format (proc_pid_mountinfo(5)).
+    static func read(_ path: FilePath) throws(SystemError) -> [Mount] {
+        guard let table = unsafe mnt_new_table_from_file(path.string) else {
             throw SystemError(
-                operation: "mnt_new_table_from_file", path: path, errno: Errno(rawValue: errno))
+                operation: "mnt_new_table_from_file", path: path.string,
+                errno: Errno(rawValue: errno))
         }
-        defer {
-            unsafe mnt_free_iter(iterator)
-            unsafe mnt_unref_table(table)
+        defer { unsafe mnt_unref_table(table) }
+        guard let iterator = unsafe mnt_new_iter(CInt(MNT_ITER_FORWARD)) else {
+            throw SystemError(operation: "mnt_new_iter", path: path.string, errno: .noMemory)
         }
+        defer { unsafe mnt_free_iter(iterator) }
         var mounts: [Mount] = []
         var entry: OpaquePointer?
         while unsafe mnt_table_next_fs(table, iterator, &entry) == 0, let fs = unsafe entry {

@@ -4,12 +4,14 @@ public import SystemPackage
 
 /// An open file or block device, closed when its owner lets go of it.
 public struct OwnedDescriptor: ~Copyable, Sendable {
+    /// What it is opened for.
     public enum Access: Sendable {
         case readOnly, readWrite
     }
 
     /// For calls that take a descriptor; valid as long as this value is.
     public let descriptor: FileDescriptor
+    /// What was opened, for messages.
     public let path: FilePath
     private var isOpen = true
 

@@ -9,10 +9,10 @@ public enum Sysfs {
 
     /// An attribute's text without the newline at its end; nil if there is no such attribute.
     public static func attribute(_ path: FilePath) -> String? {
-        guard let bytes = try? Files.read(path) else { return nil }
-        var text = String(decoding: bytes, as: UTF8.self)
-        if text.hasSuffix("\n") { text.removeLast() }
-        return text
+        guard var bytes = try? Files.read(path) else { return nil }
+        // As a byte: a file name that ends in \r makes one character of it and the newline.
+        if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// The kernel's name of a device: `sdb1`, `dm-3`.
@@ -62,12 +62,27 @@ public enum Sysfs {
             guard found.insert(next).inserted else { continue }
             left += related(next, "slaves")
             if let disk = disk(ofPartition: next) { left.append(disk) }
-            if let file = attribute(directory(next).appending("loop/backing_file")),
-                let holder = MountTable.device(holding: FilePath(file))
-            {
-                left.append(holder)
-            }
+            if let holder = holder(ofLoop: next) { left.append(holder) }
         }
         return found
+    }
+
+    /// The device with the file system of a loop device's backing file.
+    private static func holder(ofLoop number: DeviceNumber) -> DeviceNumber? {
+        guard let file = attribute(directory(number).appending("loop/backing_file")) else {
+            return nil
+        }
+        // A block device as the backing file is one itself: its node's file system says nothing.
+        if let status = try? FileStatus(FilePath(file)), status.kind == .blockDevice {
+            return status.deviceNumber
+        }
+        // The kernel's own word first: the path may be another mount namespace's, or deleted.
+        if let name = kernelName(number), let loop = LoopDevice(FilePath("/dev/\(name)")),
+            let holder = loop.backing.map({ DeviceNumber($0.fileSystem) }),
+            Files.exists(directory(holder))
+        {
+            return holder
+        }
+        return MountTable.device(holding: FilePath(file))
     }
 }

@@ -7,14 +7,17 @@ public struct SystemError: Error, Hashable, CustomStringConvertible, Sendable {
     public let operation: String
     /// The file or device it was made on.
     public let path: String
+    /// The kernel's answer.
     public let errno: Errno
 
+    /// A failure of `operation` on `path`.
     public init(operation: String, path: String, errno: Errno) {
         self.operation = operation
         self.path = path
         self.errno = errno
     }
 
+    /// For people: the path, the call, the reason.
     public var description: String {
         "\(path): \(operation): \(errno)"
     }

@@ -1,20 +1,25 @@
 /// A number of bytes.
 public struct ByteCount: Hashable, Comparable, Sendable, Codable {
+    /// The number.
     public var bytes: UInt64
 
+    /// That many bytes.
     public init(_ bytes: UInt64) {
         self.bytes = bytes
     }
 
+    /// From a plain number.
     public init(from decoder: any Decoder) throws {
         bytes = try decoder.singleValueContainer().decode(UInt64.self)
     }
 
+    /// As a plain number.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(bytes)
     }
 
+    /// The order of the numbers.
     public static func < (left: ByteCount, right: ByteCount) -> Bool {
         left.bytes < right.bytes
     }
@@ -25,8 +30,10 @@ public struct SectorCount: Hashable, Comparable, Sendable, Codable {
     /// Bytes in a sector.
     public static let size: UInt64 = 512
 
+    /// The number.
     public var sectors: UInt64
 
+    /// That many sectors.
     public init(_ sectors: UInt64) {
         self.sectors = sectors
     }
@@ -43,6 +50,7 @@ public struct SectorCount: Hashable, Comparable, Sendable, Codable {
         return overflow ? nil : ByteCount(product)
     }
 
+    /// The order of the numbers.
     public static func < (left: SectorCount, right: SectorCount) -> Bool {
         left.sectors < right.sectors
     }

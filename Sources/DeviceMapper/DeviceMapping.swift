@@ -3,11 +3,16 @@ public import SystemPackage
 
 /// A target of a table: where it starts, how long it is, its type, its parameters.
 public struct Target: Hashable, Sendable {
+    /// Where in the device it begins.
     public let start: SectorCount
+    /// How much of the device it is.
     public let length: SectorCount
+    /// The kernel's name of it: `snapshot`.
     public let type: String
+    /// What the type takes, or, in a status, gives.
     public let parameters: String
 
+    /// A target of any type.
     public init(
         start: SectorCount = SectorCount(0), length: SectorCount, type: String, parameters: String
     ) {
@@ -17,12 +22,14 @@ public struct Target: Hashable, Sendable {
         self.parameters = parameters
     }
 
+    /// A `snapshot-origin` over a whole device.
     public static func snapshotOrigin(
         _ target: SnapshotOriginTarget, length: SectorCount
     ) -> Target {
         Target(length: length, type: SnapshotOriginTarget.type, parameters: target.parameters)
     }
 
+    /// A `snapshot` over a whole device.
     public static func snapshot(_ target: SnapshotTarget, length: SectorCount) -> Target {
         Target(length: length, type: SnapshotTarget.type, parameters: target.parameters)
     }
@@ -30,12 +37,16 @@ public struct Target: Hashable, Sendable {
 
 /// What DM_DEVICE_INFO says of a device.
 public struct DeviceInfo: Hashable, Sendable {
+    /// The device's number.
     public var number: DeviceNumber
+    /// Whether its I/O is held back.
     public var isSuspended: Bool
+    /// Whether a table has been made live.
     public var hasLiveTable: Bool
     /// Everybody who has the device open: mounts, swap, devices built on it, programs.
     public var openCount: Int
 
+    /// A device's state, from its parts.
     public init(number: DeviceNumber, isSuspended: Bool, hasLiveTable: Bool, openCount: Int) {
         self.number = number
         self.isSuspended = isSuspended
@@ -58,7 +69,7 @@ public enum UdevVisibility: Sendable {
 /// Every change is announced to udev under the transaction that `inTransaction` opened, and nodes
 /// are there when it returns.
 public protocol DeviceMapping: Sendable {
-    /// Every device's name and UUID (empty if it has none).
+    /// Every device's name, unescaped, and UUID (empty if it has none).
     func devices() throws(DeviceMapperError) -> [(name: String, uuid: String)]
     /// nil if there is no such device.
     func info(_ name: DeviceName) throws(DeviceMapperError) -> DeviceInfo?
@@ -79,7 +90,8 @@ public protocol DeviceMapping: Sendable {
         _ name: DeviceName, in transaction: DeviceMapperTransaction
     ) throws(DeviceMapperError)
     func table(_ name: DeviceName) throws(DeviceMapperError) -> [Target]
-    /// A target's status line as parameters.
+    /// A target's status line as parameters; nothing for a device that isn't there, which
+    /// libdevmapper doesn't tell from one without a table.
     func status(_ name: DeviceName) throws(DeviceMapperError) -> [Target]
     /// Runs `body`, then waits until udev has handled every change made in it, also when it throws.
     ///
@@ -94,23 +106,28 @@ public final class DeviceMapperTransaction {
     /// libdevmapper's udev cookie, a semaphore; 0 until the first change.
     var cookie: UInt32 = 0
 
+    /// One without changes.
     public init() {}
 }
 
 /// A device-mapper operation that failed.
 public struct DeviceMapperError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What can be asked of device-mapper.
     public enum Operation: String, Sendable {
         case version, targets, list, info, create, load, suspend, resume, remove, table, status
         case udev
     }
 
+    /// What was asked.
     public let operation: Operation
     /// The device's name; empty for operations on none.
     public let name: String
+    /// The kernel's answer.
     public let errno: Errno
     /// What libdevmapper said of it, "" if nothing.
     public let message: String
 
+    /// A failure of `operation` on the device `name`.
     public init(operation: Operation, name: String, errno: Errno, message: String = "") {
         self.operation = operation
         self.name = name
@@ -118,6 +135,7 @@ public struct DeviceMapperError: Error, Hashable, Sendable, CustomStringConverti
         self.message = message
     }
 
+    /// For people: the device, the operation, the reason.
     public var description: String {
         let what = name.isEmpty ? "device-mapper" : "device-mapper device \(name)"
         let reason = message.isEmpty ? "\(errno)" : "\(errno) (\(message))"
@@ -160,9 +178,12 @@ extension DeviceMapping {
 
 /// A step under a suspend failed, and resuming the device did, too: it is left suspended.
 public struct ResumeFailure: Error, CustomStringConvertible {
+    /// What failed under the suspend.
     public let cause: any Error
+    /// What resuming failed with, the second time.
     public let resume: any Error
 
+    /// For people: both, and the way out.
     public var description: String {
         "\(cause); then resuming failed: \(resume); the device is left suspended: "
             + "run `dmsetup resume` on it"

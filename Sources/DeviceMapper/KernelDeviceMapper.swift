@@ -1,5 +1,6 @@
 internal import Block
 internal import CDeviceMapper
+internal import Glibc
 internal import Synchronization
 internal import SystemPackage
 
@@ -13,18 +14,24 @@ public struct KernelDeviceMapper: DeviceMapping {
     public init() throws(DeviceMapperError) {
         try Self.gated { () throws(DeviceMapperError) in
             cdevicemapper_keep_messages()
+            // `DeviceName` escapes: libdevmapper's own way depends on the environment, takes a name
+            // with `\x` in it for an escaped one, and refuses to list a name that has a `\x5cx`.
+            _ = dm_set_name_mangling_mode(DM_STRING_MANGLING_NONE)
             try unsafe Self.task(.version, DM_DEVICE_VERSION, nil)
         }
     }
 
+    /// Made of one listing and one question for each device.
     public func devices() throws(DeviceMapperError) -> [(name: String, uuid: String)] {
         let names = try Self.gated { () throws(DeviceMapperError) in
             try unsafe Self.result(.list, DM_DEVICE_LIST, nil, read: { unsafe Self.names(of: $0) })
         }
         var found: [(name: String, uuid: String)] = []
         for name in names {
-            // One that went away meanwhile isn't there: no failure.
-            if let uuid = try uuid(of: name) { found.append((name, uuid)) }
+            // One that went away meanwhile isn't there, and one that nobody escaped isn't for us:
+            // no failure.
+            guard let name = DeviceName(escaped: name) else { continue }
+            if let uuid = try uuid(of: name) { found.append((name.text, uuid)) }
         }
         return found
     }
@@ -43,9 +50,8 @@ public struct KernelDeviceMapper: DeviceMapping {
         return names
     }
 
-    private func uuid(of name: String) throws(DeviceMapperError) -> String? {
-        guard let name = DeviceName(name) else { return nil }
-        return try Self.gated { () throws(DeviceMapperError) in
+    private func uuid(of name: DeviceName) throws(DeviceMapperError) -> String? {
+        try Self.gated { () throws(DeviceMapperError) in
             try unsafe Self.result(.info, DM_DEVICE_INFO, name) { task in
                 var info = dm_info()
                 guard unsafe dm_task_get_info(task, &info) != 0, info.exists != 0 else {
@@ -56,6 +62,7 @@ public struct KernelDeviceMapper: DeviceMapping {
         }
     }
 
+    /// DM_DEVICE_INFO.
     public func info(_ name: DeviceName) throws(DeviceMapperError) -> DeviceInfo? {
         try Self.gated { () throws(DeviceMapperError) in
             try unsafe Self.result(.info, DM_DEVICE_INFO, name) { task in
@@ -71,6 +78,7 @@ public struct KernelDeviceMapper: DeviceMapping {
         }
     }
 
+    /// DM_DEVICE_CREATE.
     public func create(
         _ name: DeviceName, uuid: DeviceUUID, in transaction: DeviceMapperTransaction,
         visibility: UdevVisibility
@@ -83,6 +91,7 @@ public struct KernelDeviceMapper: DeviceMapping {
         }
     }
 
+    /// DM_DEVICE_RELOAD.
     public func load(
         _ name: DeviceName, _ targets: [Target], isReadOnly: Bool
     ) throws(DeviceMapperError) {
@@ -100,6 +109,7 @@ public struct KernelDeviceMapper: DeviceMapping {
         }
     }
 
+    /// DM_DEVICE_SUSPEND.
     public func suspend(_ name: DeviceName, freezing: Bool) throws(DeviceMapperError) {
         try Self.gated { () throws(DeviceMapperError) in
             try unsafe Self.task(
@@ -108,6 +118,7 @@ public struct KernelDeviceMapper: DeviceMapping {
         }
     }
 
+    /// DM_DEVICE_RESUME.
     public func resume(
         _ name: DeviceName, in transaction: DeviceMapperTransaction, visibility: UdevVisibility
     ) throws(DeviceMapperError) {
@@ -127,6 +138,7 @@ public struct KernelDeviceMapper: DeviceMapping {
         }
     }
 
+    /// DM_DEVICE_REMOVE.
     public func remove(
         _ name: DeviceName, in transaction: DeviceMapperTransaction
     ) throws(DeviceMapperError) {
@@ -137,10 +149,12 @@ public struct KernelDeviceMapper: DeviceMapping {
         }
     }
 
+    /// DM_DEVICE_TABLE.
     public func table(_ name: DeviceName) throws(DeviceMapperError) -> [Target] {
         try targets(.table, DM_DEVICE_TABLE, name)
     }
 
+    /// DM_DEVICE_STATUS.
     public func status(_ name: DeviceName) throws(DeviceMapperError) -> [Target] {
         try targets(.status, DM_DEVICE_STATUS, name)
     }
@@ -193,15 +207,15 @@ public struct KernelDeviceMapper: DeviceMapping {
         }
     }
 
+    /// Waits with libdevmapper's udev cookie, or makes the nodes itself where no udev runs.
     public func inTransaction<Result>(
         _ body: (DeviceMapperTransaction) throws -> Result
     ) throws -> Result {
         let transaction = DeviceMapperTransaction()
         let result = Swift.Result { try body(transaction) }
-        // Under the gate, too: with the nodes made, libdevmapper clears its static list of them.
-        let waited = Self.gate.withLock { _ in
-            transaction.cookie == 0 || dm_udev_wait(transaction.cookie) != 0
-        }
+        // Without udev there is no cookie, and the nodes to make wait in libdevmapper's static list
+        // for this call: so it is made in any case, and under the gate.
+        let waited = Self.gate.withLock { _ in dm_udev_wait(transaction.cookie) != 0 }
         let value = try result.get()
         guard waited else {
             throw DeviceMapperError(operation: .udev, name: "", errno: .ioError)
@@ -241,9 +255,14 @@ public struct KernelDeviceMapper: DeviceMapping {
                 operation: operation, name: name?.text ?? "", errno: code,
                 message: unsafe String(cString: cdevicemapper_last_message()))
         }
-        guard let task = unsafe dm_task_create(CInt(type)) else { throw failure(.noMemory) }
+        errno = 0
+        guard let task = unsafe dm_task_create(CInt(type)) else {
+            // It asks the kernel for its version first, once; after that the answer comes without
+            // an errno.
+            throw failure(errno == 0 ? Errno(rawValue: ENODEV) : Errno(rawValue: errno))
+        }
         defer { unsafe dm_task_destroy(task) }
-        if let name, unsafe dm_task_set_name(task, name.text) == 0 {
+        if let name, unsafe dm_task_set_name(task, name.escaped) == 0 {
             throw failure(.invalidArgument)
         }
         guard unsafe prepare(task) else { throw failure(.invalidArgument) }

@@ -6,10 +6,13 @@ public import Block
 /// Where it splits a bio it computes only when it is resumed: suspend and resume it around every
 /// change to its set of snapshots.
 public struct SnapshotOriginTarget: Hashable, Sendable {
+    /// The target's name in a table.
     public static let type = "snapshot-origin"
 
+    /// The device that is protected.
     public let origin: DeviceNumber
 
+    /// The way to `origin`.
     public init(origin: DeviceNumber) {
         self.origin = origin
     }
@@ -20,5 +23,6 @@ public struct SnapshotOriginTarget: Hashable, Sendable {
         self.init(origin: origin)
     }
 
+    /// As in a table.
     public var parameters: String { origin.description }
 }

@@ -2,28 +2,32 @@ public import Block
 
 /// `snapshot`: the origin as it was, its old chunks in a COW store (drivers/md/dm-snap.c).
 public struct SnapshotTarget: Hashable, Sendable {
+    /// The target's name in a table.
     public static let type = "snapshot"
 
+    /// The device that is protected.
     public let origin: DeviceNumber
+    /// The COW device.
     public let store: DeviceNumber
     /// In sectors, a power of two.
     public let chunk: SectorCount
 
+    /// A snapshot of `origin` in `store`.
     public init(origin: DeviceNumber, store: DeviceNumber, chunk: SectorCount) {
         self.origin = origin
         self.store = store
         self.chunk = chunk
     }
 
-    /// - Parameter parameters: `<origin> <COW device> P <chunk sectors>`; any other exception store
-    ///   than the persistent one is not ours and gives nil.
+    /// - Parameter parameters: `<origin> <COW device> P <chunk sectors>`, as `parameters` gives them;
+    ///   any other exception store, overflow support or feature is not of our making and gives nil.
     public init?(parameters: String) {
         let words = parameters.split(separator: " ")
-        guard words.count >= 4, let origin = DeviceNumber(String(words[0])),
-            let store = DeviceNumber(String(words[1])), words[2] == "P" || words[2] == "PO",
-            let chunk = UInt64(words[3])
+        guard words.count == 4, let origin = DeviceNumber(String(words[0])),
+            let store = DeviceNumber(String(words[1])), let chunk = UInt64(words[3])
         else { return nil }
         self.init(origin: origin, store: store, chunk: SectorCount(chunk))
+        if self.parameters != parameters { return nil }
     }
 
     /// `P`: persistent, without overflow support. With it (`PO`) the kernel would keep a store that
@@ -61,9 +65,12 @@ public enum SnapshotStatus: Hashable, Sendable {
             self = .usage(
                 allocated: SectorCount(allocated), total: SectorCount(total),
                 metadata: SectorCount(metadata))
+            // Swift's integers take `+5` and `05`, which no kernel writes.
+            if self.line != line { return nil }
         }
     }
 
+    /// As the kernel prints it.
     public var line: String {
         switch self {
         case .usage(let allocated, let total, let metadata):

@@ -43,6 +43,7 @@ public protocol Kernel: Sendable {
 
 /// The machine's own kernel.
 public struct HostKernel: Kernel {
+    /// The kernel's own, through libdevmapper.
     public let deviceMapper: any DeviceMapping
 
     /// - Throws: `noDeviceMapper` if the machine has none.
@@ -54,19 +55,23 @@ public struct HostKernel: Kernel {
         }
     }
 
+    /// From sysfs and ioctls.
     public func blockDevice(_ path: FilePath) throws(SystemError) -> BlockDevice {
         try BlockDevice(path)
     }
 
+    /// Opens it with O_EXCL, and closes it.
     public func claim(_ path: FilePath) throws(SystemError) {
         try OwnedDescriptor.open(path, .readOnly, exclusive: true).close()
     }
 
+    /// Probes with libblkid.
     public func contents(_ path: FilePath) throws(SystemError) -> Contents {
         let device = try OwnedDescriptor.open(path, .readOnly)
         return try Contents(probing: device)
     }
 
+    /// Drops the device's page cache first.
     public func fingerprint(_ path: FilePath) throws(SystemError) -> Fingerprint {
         let device = try OwnedDescriptor.open(path, .readOnly)
         // The page cache of a device under device-mapper knows nothing of what went around it.
@@ -74,6 +79,7 @@ public struct HostKernel: Kernel {
         return try Fingerprint(of: device)
     }
 
+    /// To the next free loop device.
     public func attachLoop(
         _ file: FilePath, sector: UInt32
     ) throws(SystemError) -> (path: FilePath, number: DeviceNumber) {
@@ -81,6 +87,7 @@ public struct HostKernel: Kernel {
         return (loop.path, try FileStatus(loop.path).deviceNumber)
     }
 
+    /// By device and inode number, so that a path doesn't matter.
     public func loops(
         on file: FilePath
     ) throws(SystemError) -> [(path: FilePath, number: DeviceNumber)] {
@@ -91,18 +98,22 @@ public struct HostKernel: Kernel {
         return found
     }
 
+    /// With LOOP_CLR_FD.
     public func detachLoop(_ path: FilePath) throws(SystemError) {
         try LoopDevice(path)?.detach()
     }
 
+    /// From /proc/self/mountinfo.
     public func mounts(of number: DeviceNumber) throws(SystemError) -> [Mount] {
         try MountTable.mounts(of: number)
     }
 
+    /// From the mount table and sysfs.
     public func foundations(ofDirectory path: FilePath) -> Set<DeviceNumber> {
         MountTable.device(holding: path).map { Sysfs.foundations(of: $0) } ?? []
     }
 
+    /// Writes the device's `uevent` file.
     public func announce(_ number: DeviceNumber, _ word: String) throws(SystemError) {
         let path = Sysfs.directory(number).appending("uevent")
         let file = try OwnedDescriptor.open(path, .readWrite)
@@ -112,6 +123,7 @@ public struct HostKernel: Kernel {
         try file.write(Array(text.utf8), at: 0)
     }
 
+    /// The system's clock.
     public func now() -> Date { Date() }
 }
 

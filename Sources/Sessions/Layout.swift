@@ -5,6 +5,7 @@ public struct Layout: Sendable {
     /// What stands before every path; `/` but in tests.
     let root: FilePath
 
+    /// Everything under `root`.
     public init(root: FilePath = "/") {
         self.root = root
     }
@@ -13,14 +14,20 @@ public struct Layout: Sendable {
         root.pushing(FilePath(text))
     }
 
+    /// The configuration file.
     public var configuration: FilePath { path("etc/dmsnap/dmsnap.toml") }
     /// The service's password, hashed; 0600.
     public var password: FilePath { path("etc/dmsnap/password") }
+    /// What must survive a reboot.
     public var stateDirectory: FilePath { path("var/lib/dmsnap") }
+    /// The registry of activated devices.
     public var registry: FilePath { stateDirectory.appending("registry.json") }
+    /// Locks, and what is gone after a reboot.
     public var runDirectory: FilePath { path("run/dmsnap") }
     var registryLock: FilePath { runDirectory.appending("registry.lock") }
+    /// Held by the monitor that runs.
     public var monitorLock: FilePath { runDirectory.appending("monitor.lock") }
+    /// What a monitor says that systemd did not start.
     public var monitorLog: FilePath { runDirectory.appending("monitor.log") }
     /// The sessions' base directory where neither the configuration nor `--store-dir` names one.
     public var defaultSessions: FilePath { path("snapshot") }

@@ -1,0 +1,40 @@
+import SystemPackage
+import Testing
+
+@testable import Block
+
+@Suite struct SysfsTests {
+    @Test(
+        "An attribute is its text without the newline at its end, and that newline only",
+        arguments: [
+            ("", ""), ("\n", ""), ("1\n", "1"), ("1", "1"), ("a\n\n", "a\n"), ("a \n", "a "),
+            ("a\r\n", "a\r"), ("\r\n", "\r"), ("e\u{301}\n", "e\u{301}"),
+        ])
+    func attribute(content: String, value: String) throws {
+        let directory = try TemporaryDirectory()
+        let file = try directory.file("attribute", holding: content)
+        // As bytes: Swift holds texts equal that a file system doesn't.
+        #expect(Sysfs.attribute(file).map { Array($0.utf8) } == Array(value.utf8))
+    }
+
+    @Test("There is no text where there is no attribute")
+    func missing() throws {
+        #expect(Sysfs.attribute(try TemporaryDirectory().file("missing")) == nil)
+    }
+
+    @Test("A device's directory is found by its number")
+    func directory() {
+        let path = Sysfs.directory(DeviceNumber(major: 253, minor: 1))
+        #expect(path == "/sys/dev/block/253:1")
+    }
+
+    @Test("A device that isn't there has no name, no disk, no relations, and rests on itself alone")
+    func nothing() {
+        let number = DeviceNumber(major: 4095, minor: 4095)
+        #expect(Sysfs.kernelName(number) == nil)
+        #expect(Sysfs.disk(ofPartition: number) == nil)
+        #expect(Sysfs.related(number, "holders").isEmpty)
+        #expect(Sysfs.partitions(number).isEmpty)
+        #expect(Sysfs.foundations(of: number) == [number])
+    }
+}

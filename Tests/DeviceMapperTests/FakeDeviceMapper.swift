@@ -1,0 +1,93 @@
+import Block
+import DeviceMapper
+import Synchronization
+import SystemPackage
+
+/// Records what it is asked for, and fails where it is told to; it simulates no device.
+final class FakeDeviceMapper: DeviceMapping {
+    enum Call: Hashable {
+        case suspend(DeviceName, freezing: Bool)
+        case resume(DeviceName, UdevVisibility)
+        /// What the test itself does in between.
+        case body
+    }
+
+    private struct State {
+        var calls: [Call] = []
+        var suspendFailure: DeviceMapperError?
+        /// What each resume fails with, the first one's first; none are left: it succeeds.
+        var resumeFailures: [DeviceMapperError] = []
+    }
+
+    private let state: Mutex<State>
+
+    init(suspendFailure: DeviceMapperError? = nil, resumeFailures: [DeviceMapperError] = []) {
+        state = Mutex(State(suspendFailure: suspendFailure, resumeFailures: resumeFailures))
+    }
+
+    var calls: [Call] { state.withLock { $0.calls } }
+
+    func note(_ call: Call) { state.withLock { $0.calls.append(call) } }
+
+    func suspend(_ name: DeviceName, freezing: Bool) throws(DeviceMapperError) {
+        note(.suspend(name, freezing: freezing))
+        if let failure = state.withLock({ $0.suspendFailure }) { throw failure }
+    }
+
+    func resume(
+        _ name: DeviceName, in transaction: DeviceMapperTransaction, visibility: UdevVisibility
+    ) throws(DeviceMapperError) {
+        note(.resume(name, visibility))
+        let failure = state.withLock { state in
+            state.resumeFailures.isEmpty ? nil : state.resumeFailures.removeFirst()
+        }
+        if let failure { throw failure }
+    }
+
+    func inTransaction<Result>(
+        _ body: (DeviceMapperTransaction) throws -> Result
+    ) throws -> Result {
+        try body(DeviceMapperTransaction())
+    }
+
+    // MARK: what no test here asks for
+
+    private func unexpected(_ name: String) -> DeviceMapperError {
+        DeviceMapperError(operation: .version, name: name, errno: .notSupported)
+    }
+
+    func devices() throws(DeviceMapperError) -> [(name: String, uuid: String)] {
+        throw unexpected("")
+    }
+
+    func info(_ name: DeviceName) throws(DeviceMapperError) -> DeviceInfo? {
+        throw unexpected(name.text)
+    }
+
+    func create(
+        _ name: DeviceName, uuid: DeviceUUID, in transaction: DeviceMapperTransaction,
+        visibility: UdevVisibility
+    ) throws(DeviceMapperError) {
+        throw unexpected(name.text)
+    }
+
+    func load(
+        _ name: DeviceName, _ targets: [Target], isReadOnly: Bool
+    ) throws(DeviceMapperError) {
+        throw unexpected(name.text)
+    }
+
+    func remove(
+        _ name: DeviceName, in transaction: DeviceMapperTransaction
+    ) throws(DeviceMapperError) {
+        throw unexpected(name.text)
+    }
+
+    func table(_ name: DeviceName) throws(DeviceMapperError) -> [Target] {
+        throw unexpected(name.text)
+    }
+
+    func status(_ name: DeviceName) throws(DeviceMapperError) -> [Target] {
+        throw unexpected(name.text)
+    }
+}

@@ -1,0 +1,131 @@
+import Block
+import SystemPackage
+import Testing
+
+@testable import DeviceMapper
+
+/// A device left suspended blocks everybody who touches its file system, in D state: whatever
+/// happens under a suspend, a resume follows it.
+@Suite struct WhileSuspendedTests {
+    struct Cause: Error, Equatable {}
+
+    let name: DeviceName
+    let transaction = DeviceMapperTransaction()
+
+    init() throws {
+        name = try #require(DeviceName("origin"))
+    }
+
+    private func failure(
+        _ operation: DeviceMapperError.Operation, _ errno: Errno
+    ) -> DeviceMapperError {
+        DeviceMapperError(operation: operation, name: "origin", errno: errno)
+    }
+
+    private func run<Result>(
+        _ mapper: FakeDeviceMapper, freezing: Bool = true, _ body: () throws -> Result
+    ) throws -> Result {
+        try mapper.whileSuspended(name, in: transaction, freezing: freezing) {
+            mapper.note(.body)
+            return try body()
+        }
+    }
+
+    private var once: [FakeDeviceMapper.Call] {
+        [.suspend(name, freezing: true), .body, .resume(name, .disk)]
+    }
+
+    @Test("The body runs between suspend and resume, and its result is given")
+    func success() throws {
+        let mapper = FakeDeviceMapper()
+        #expect(try run(mapper) { 42 } == 42)
+        #expect(mapper.calls == once)
+    }
+
+    @Test("Freezing the file system is left out when asked to")
+    func withoutFreezing() throws {
+        let mapper = FakeDeviceMapper()
+        try run(mapper, freezing: false) {}
+        #expect(mapper.calls == [.suspend(name, freezing: false), .body, .resume(name, .disk)])
+    }
+
+    @Test("When the body fails the device is resumed and the body's error is thrown")
+    func bodyFails() {
+        let mapper = FakeDeviceMapper()
+        #expect(throws: Cause()) { try run(mapper) { throw Cause() } }
+        #expect(mapper.calls == once)
+    }
+
+    @Test("When suspending fails the body doesn't run and nothing is resumed")
+    func suspendFails() {
+        let failure = failure(.suspend, .ioError)
+        let mapper = FakeDeviceMapper(suspendFailure: failure)
+        #expect(throws: failure) { try run(mapper) {} }
+        #expect(mapper.calls == [.suspend(name, freezing: true)])
+    }
+
+    @Test("A resume that fails is tried once more, and then all is well")
+    func resumeFailsOnce() throws {
+        let mapper = FakeDeviceMapper(resumeFailures: [failure(.resume, .noMemory)])
+        #expect(try run(mapper) { 42 } == 42)
+        #expect(mapper.calls == once + [.resume(name, .disk)])
+    }
+
+    @Test("A body's error survives a resume that succeeds at the second try only")
+    func bodyFailsAndResumeFailsOnce() {
+        let mapper = FakeDeviceMapper(resumeFailures: [failure(.resume, .noMemory)])
+        #expect(throws: Cause()) { try run(mapper) { throw Cause() } }
+        #expect(mapper.calls == once + [.resume(name, .disk)])
+    }
+
+    @Test("When resuming fails for good its error is thrown, not the result given")
+    func resumeFails() {
+        let mapper = FakeDeviceMapper(resumeFailures: [
+            failure(.resume, .noMemory), failure(.resume, .ioError),
+        ])
+        #expect(throws: failure(.resume, .ioError)) { try run(mapper) { 42 } }
+        #expect(mapper.calls == once + [.resume(name, .disk)])
+    }
+
+    @Test(
+        "When the body and resuming fail the error has both and says that the device is suspended")
+    func bothFail() throws {
+        let last = failure(.resume, .ioError)
+        let mapper = FakeDeviceMapper(resumeFailures: [failure(.resume, .noMemory), last])
+        let error = try #require(
+            #expect(throws: ResumeFailure.self) { try run(mapper) { throw Cause() } })
+        #expect(error.cause as? Cause == Cause())
+        #expect(error.resume as? DeviceMapperError == last)
+        #expect(error.description.contains("\(Cause())"))
+        #expect(error.description.contains("\(last)"))
+        #expect(error.description.contains("dmsetup resume"))
+        #expect(mapper.calls == once + [.resume(name, .disk)])
+    }
+}
+
+@Suite struct DeviceMapperErrorTests {
+    @Test("An error names the device, the operation, the reason, and what libdevmapper said")
+    func description() {
+        let plain = DeviceMapperError(operation: .resume, name: "a b", errno: .resourceBusy)
+        #expect(
+            plain.description == "device-mapper device a b: resume: Device or resource busy")
+        let more = DeviceMapperError(
+            operation: .version, name: "", errno: .noSuchAddressOrDevice, message: "no driver")
+        #expect(
+            more.description == "device-mapper: version: No such device or address (no driver)")
+    }
+
+    @Test("Errors are told apart by each of their parts")
+    func equality() {
+        let error = DeviceMapperError(operation: .load, name: "a", errno: .ioError, message: "m")
+        #expect(
+            error == DeviceMapperError(operation: .load, name: "a", errno: .ioError, message: "m"))
+        #expect(
+            error != DeviceMapperError(operation: .table, name: "a", errno: .ioError, message: "m"))
+        #expect(
+            error != DeviceMapperError(operation: .load, name: "b", errno: .ioError, message: "m"))
+        #expect(
+            error != DeviceMapperError(operation: .load, name: "a", errno: .noMemory, message: "m"))
+        #expect(error != DeviceMapperError(operation: .load, name: "a", errno: .ioError))
+    }
+}

@@ -1,0 +1,148 @@
+import Block
+import SystemPackage
+import Testing
+
+extension IntegrationTests {
+    @Suite struct Mounts {
+        @Test("The rule makes the session's directory with its record and store")
+        func directory() async throws {
+            try await Rig.with(.block) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await rig.activate()
+                try await rig.mount()
+                let session = try #require(try await rig.status().session)
+                let directory = FilePath(rig.base).appending(session)
+                #expect(session.hasPrefix("loop"))
+                #expect(session.contains(/_\d{8}T\d{6}Z$/))
+                #expect(try Files.list(directory) == ["session.json", "store"])
+                #expect(try FileStatus(directory).permissions == 0o700)
+                #expect(try FileStatus(directory.appending("store")).permissions == 0o600)
+                // The rule did it, not the monitor in its place.
+                let log = try await sh("dmesg | grep -F '\(session): opened'")
+                #expect(log.contains("dmsnap: "))
+                try await rig.unmount()
+            }
+        }
+
+        @Test("Without a udev rule the monitor opens the session itself, and says so")
+        func withoutRule() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                let rule = "/etc/udev/rules.d/59-dmsnap.rules"
+                try await sh("ln -s /dev/null \(rule); udevadm control --reload")
+                do {
+                    try await rig.activate()
+                    try await rig.mount()
+                    try await rig.unmount()
+                    let log = try await sh("cat /run/dmsnap/monitor.log")
+                    #expect(log.contains("no udev rule opened its session"))
+                } catch {
+                    try await sh("rm -f \(rule); udevadm control --reload")
+                    throw error
+                }
+                try await sh("rm -f \(rule); udevadm control --reload")
+            }
+        }
+
+        @Test("A read-only mount that writes nothing leaves no session")
+        func readOnly() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await rig.activate()
+                try await rig.mount("ro")
+                try await rig.unmount()
+                #expect(try await rig.sessions().isEmpty)
+            }
+        }
+
+        @Test("By configuration a session without a write is kept")
+        func keepEmpty() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                let file = "/etc/dmsnap/dmsnap.toml"
+                try await sh("printf '[sessions]\\nkeep-empty = true\\n' > \(file)")
+                do {
+                    try await rig.activate()
+                    let before = try await rig.checksum()
+                    try await rig.mount("ro")
+                    try await rig.unmount()
+                    let session = try #require(try await rig.sessions().first)
+                    #expect(session.chunks == 0 && session.complete)
+                    try await rig.restore(session)
+                    #expect(try await rig.checksum() == before)
+                } catch {
+                    try await sh("rm \(file)")
+                    throw error
+                }
+                try await sh("rm \(file)")
+            }
+        }
+
+        @Test("Bind mounts, a second mount and a lazy unmount are one session to the last use")
+        func oneSession() async throws {
+            try await Rig.with(.block) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await rig.activate()
+                let before = try await rig.checksum()
+                try await rig.mount()
+                let session = try #require(try await rig.status().session)
+                let (one, two) = ("\(rig.directory)/one", "\(rig.directory)/two")
+                try await sh(
+                    """
+                    mkdir \(one) \(two); mount --bind \(rig.mountPoint) \(one)
+                    mount \(rig.status().path) \(two); umount \(rig.mountPoint)
+                    echo a > \(one)/a; umount \(one)
+                    """)
+                // A process in the mount keeps it in use after a lazy unmount.
+                let holder = try await sh(
+                    "sh -c 'cd \(two); exec sleep 60' > /dev/null 2>&1 & echo $!")
+                try await eventually("it is inside") {
+                    try await sh("readlink /proc/\(holder)/cwd") == two
+                }
+                try await sh("umount -l \(two)")
+                try await Task.sleep(for: .seconds(1))
+                #expect(try await rig.status().session == session)
+                try await sh("cd /proc/\(holder)/cwd && echo late > late && sync; kill \(holder)")
+                try await eventually("the session is closed") {
+                    try await rig.status().state == "armed"
+                }
+                let all = try await rig.sessions()
+                #expect(all.map(\.name) == [session])
+                try await rig.restore(try #require(all.first))
+                #expect(try await rig.checksum() == before)
+            }
+        }
+
+        @Test("UUID= and LABEL= lead to the origin while it is activated, and back afterwards")
+        func links() async throws {
+            try await Rig.with(.block) { rig in
+                let uuid = "6b1b1f3c-6c5e-4f0e-9d0b-1f1f4e9a7c11"
+                try await sh("mkfs.ext4 -q -F -U \(uuid) -L DMSNAPTEST \(rig.device)")
+                try await sh("udevadm trigger --settle \(rig.device)")
+                let links = ["by-uuid/\(uuid)", "by-label/DMSNAPTEST"]
+                func targets() async throws -> [String] {
+                    var found: [String] = []
+                    for link in links {
+                        found.append(try await sh("readlink -f /dev/disk/\(link)"))
+                    }
+                    return found
+                }
+                #expect(try await targets() == [rig.device, rig.device])
+                try await rig.activate()
+                let origin = try await sh("readlink -f \(rig.status().path)")
+                #expect(try await targets() == [origin, origin])
+                // An event of the raw device must not take them away.
+                try await sh("udevadm trigger --settle \(rig.device)")
+                #expect(try await targets() == [origin, origin])
+                try await sh("mount UUID=\(uuid) \(rig.mountPoint)")
+                try await eventually("the session is open") {
+                    try await rig.status().state == "open"
+                }
+                try await rig.unmount()
+                try await rig.deactivate()
+                try await sh("udevadm settle")
+                #expect(try await targets() == [rig.device, rig.device])
+            }
+        }
+    }
+}

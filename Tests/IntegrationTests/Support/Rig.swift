@@ -1,0 +1,177 @@
+import Block
+import SystemPackage
+import Testing
+
+/// Every suite here changes the machine, so they run one after the other.
+@Suite(.serialized) enum IntegrationTests {}
+
+/// What a device of a test is.
+enum DeviceKind: String, CaseIterable, Sendable {
+    case block, image
+}
+
+/// Where these tests can't run.
+struct NoDeviceMapper: Error, CustomStringConvertible {
+    var description: String {
+        """
+        these tests need root, the kernel's device-mapper and an installed dmsnap: \
+        run `make integration`, which boots User-Mode Linux for them
+        """
+    }
+}
+
+/// A device of a test's own, with what the test does to it.
+struct Rig {
+    let kind: DeviceKind
+    /// The test's own directory, on a real file system.
+    let directory: String
+    /// The file that holds the device's contents.
+    let file: String
+    /// What is activated: the file, or the loop device over it.
+    let device: String
+    /// Where it is mounted.
+    let mountPoint: String
+    /// The sessions' base directory.
+    let base: String
+
+    /// Makes a device of `size` bytes, runs `body` on it, and takes everything down again; what the
+    /// test leaves behind fails it.
+    static func with(
+        _ kind: DeviceKind, size: Int = 64 << 20, name: String = "disk.img", sector: Int = 512,
+        _ body: (Rig) async throws -> Void
+    ) async throws {
+        let before = try await prepareMachine()
+        let directory = try await sh("mktemp -d \"${DMSNAP_TEST_DIRECTORY:-/var/tmp}/rig.XXXXXX\"")
+        let file = "\(directory)/\(name)"
+        try await sh("truncate -s \(size) \(quoted(file)); mkdir \(directory)/mnt")
+        let device =
+            kind == .image
+            ? file : try await sh("losetup -f --show -b \(sector) \(quoted(file))")
+        let rig = Rig(
+            kind: kind, directory: directory, file: file, device: device,
+            mountPoint: "\(directory)/mnt", base: "\(directory)/snapshot")
+        var failure: (any Error)?
+        do {
+            try await body(rig)
+        } catch {
+            failure = error
+            print(try await Self.diagnosis())
+        }
+        try await rig.takeDown()
+        if let failure { throw failure }
+        let after = try await Leftovers.now()
+        #expect(after == before, "the test left something behind")
+    }
+
+    private static func prepareMachine() async throws -> Leftovers {
+        guard Files.exists("/dev/mapper/control"), Files.exists(FilePath(Dmsnap.program)),
+            try await sh("id -u") == "0"
+        else { throw NoDeviceMapper() }
+        if !Files.exists("/etc/dmsnap/password") {
+            try await sh(
+                """
+                umask 077; printf '%s\\n' '\(Dmsnap.password)' > \(Dmsnap.passfile)
+                """)
+            try await Dmsnap.must(["passwd", "--passfile", Dmsnap.passfile])
+        }
+        return try await Leftovers.now()
+    }
+
+    private static func diagnosis() async throws -> String {
+        try await sh(
+            """
+            echo '--- at the failure:'; dmsetup ls; dmsetup info -c; losetup -a; \
+            cat /run/dmsnap/monitor.log 2>/dev/null || true; dmesg | tail -20; \
+            cat /var/lib/dmsnap/registry.json 2>/dev/null || true
+            """)
+    }
+
+    private func takeDown() async throws {
+        try await sh("umount -R \(mountPoint) 2>/dev/null || true")
+        if try await Dmsnap.status().contains(where: { $0.device == device }) {
+            _ = try await Dmsnap.call(["deactivate", device, "--passfile", Dmsnap.passfile])
+        }
+        if kind == .block { try await sh("losetup -d \(device)") }
+        try await sh("rm -rf \(quoted(directory))")
+        // Nothing is activated any more, so the monitor ends by itself.
+        try await eventually("the monitor ends") {
+            try await run("pgrep", ["-x", "dmsnap"]).status != 0
+        }
+    }
+
+    // What a user does.
+
+    func activate(_ options: [String] = []) async throws {
+        try await Dmsnap.must(
+            ["activate", device, "--passfile", Dmsnap.passfile, "--store-dir", base] + options)
+    }
+
+    func deactivate() async throws {
+        try await Dmsnap.must(["deactivate", device, "--passfile", Dmsnap.passfile])
+    }
+
+    func status() async throws -> Dmsnap.Device {
+        let all = try await Dmsnap.status()
+        return try #require(all.first { $0.device == device })
+    }
+
+    func sessions() async throws -> [Dmsnap.Session] {
+        try await Dmsnap.sessions(of: device)
+    }
+
+    func restore(_ session: Dmsnap.Session, _ options: [String] = []) async throws {
+        try await Dmsnap.must(["restore", "--session", session.name] + options)
+    }
+
+    /// Mounts through dmsnap, and waits until the session is there.
+    func mount(_ options: String = "rw") async throws {
+        try await sh("mount -o \(options) \(quoted(status().path)) \(mountPoint)")
+        try await eventually("the session is open") { try await status().state == "open" }
+    }
+
+    /// Unmounts, and waits until the session is closed.
+    func unmount() async throws {
+        try await sh("umount \(mountPoint)")
+        try await eventually("the session is closed") { try await status().state == "armed" }
+    }
+
+    /// Mounts, runs a shell script in the mount, unmounts; gives the session that this made.
+    @discardableResult
+    func mounted(_ script: String) async throws -> Dmsnap.Session {
+        let before = Set(try await sessions().map(\.name))
+        try await mount()
+        try await sh("cd \(mountPoint); \(script); sync")
+        try await unmount()
+        let made = try await sessions().filter { !before.contains($0.name) }
+        return try #require(made.first)
+    }
+
+    /// The checksum of the whole device, as anybody would read it now.
+    func checksum() async throws -> String {
+        let armed = try await Dmsnap.status().first { $0.device == device }
+        let path = armed?.path ?? device
+        if kind == .block { try await sh("blockdev --flushbufs \(device)") }
+        let line = try await sh("sha256sum < \(quoted(path))")
+        return String(line.prefix(64))
+    }
+}
+
+/// What tests must not leave behind.
+struct Leftovers: Equatable, CustomStringConvertible {
+    let mapped: String
+    let loops: String
+    let monitors: String
+    let semaphores: String
+
+    static func now() async throws -> Leftovers {
+        Leftovers(
+            mapped: try await sh("dmsetup ls"),
+            loops: try await sh("losetup -a | grep -v '(deleted)' || true"),
+            monitors: try await sh("pgrep -x dmsnap || true"),
+            semaphores: try await sh("dmsetup udevcookies | tail -n +2"))
+    }
+
+    var description: String {
+        "device-mapper: \(mapped); loop: \(loops); monitors: \(monitors); cookies: \(semaphores)"
+    }
+}

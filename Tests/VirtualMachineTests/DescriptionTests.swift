@@ -1,0 +1,48 @@
+import Foundation
+import SystemPackage
+import Testing
+
+@testable import VirtualMachine
+
+@Suite struct DescriptionTests {
+    @Test(
+        "a size is a number with a suffix",
+        arguments: [("1", 1), ("4k", 4096), ("512M", 512 << 20), ("2G", 2 << 30), ("1T", 1 << 40)])
+    func size(_ text: String, _ bytes: Int64) {
+        #expect(Size(text) == Size(bytes: bytes))
+    }
+
+    @Test(
+        "what is no size is refused",
+        arguments: ["", "G", "0", "-1G", "1.5G", "9999999999T", "1 G"])
+    func noSize(_ text: String) {
+        #expect(Size(text) == nil)
+    }
+
+    @Test("a guest's line is understood also with the ends of a terminal, and in pieces")
+    func controlLines() {
+        var buffer = LineBuffer()
+        #expect(buffer.lines(completedBy: Array("start".utf8)).isEmpty)
+        let lines = buffer.lines(completedBy: Array("ed\r\nsignal a.b\nexited 7\nsig".utf8))
+        #expect(lines.map(ControlMessage.init(line:)) == [.started, .signal("a.b"), .exited(7)])
+        #expect(ControlMessage(line: "exited x") == nil)
+    }
+
+    @Test("a layer that would hide the libraries is refused")
+    func hidingLayer() throws {
+        let directory = try TemporaryDirectory()
+        try FileManager.default.createDirectory(
+            atPath: directory.path.appending("lib").string, withIntermediateDirectories: false)
+        var machine = Machine()
+        machine.layers = [directory.path]
+        #expect(throws: MachineError.self) {
+            try RunDirectory(machine, .arguments(["true"]))
+        }
+    }
+
+    @Test("a missing kernel is told with what to install")
+    func missingKernel() {
+        #expect(
+            "\(MachineError.notInstalled("linux.uml"))".contains("apt-get install user-mode-linux"))
+    }
+}
