@@ -47,11 +47,11 @@ unit: ## Run the tests that need no device-mapper and no root.
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --skip IntegrationTests
 
-integration: stage ## Run the tests on the kernel's own device-mapper, in User-Mode Linux.
+integration: build stage ## Run the tests on the kernel's own device-mapper, in User-Mode Linux.
 	$(SWIFT) build --build-tests
 	Tests/integrate $(FILTER)
 
-test: setup check build unit integration ## Do all set-up and pass every test.
+test: setup check unit integration ## Do all set-up and pass every test.
 
 demo: setup build stage ## Do all set-up and show the main job in User-Mode Linux.
 	$(SWIFT) build --product vm
