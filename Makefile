@@ -84,6 +84,9 @@ install: ## Copy what `make build` made into DESTDIR and PREFIX (default /usr); 
 	sed 's|@SBINDIR@|$(SBINDIR)|' udev/59-dmsnap.rules > $(DESTDIR)$(UDEVDIR)/59-dmsnap.rules
 	sed 's|@SBINDIR@|$(SBINDIR)|' systemd/dmsnap-monitor.service \
 	    > $(DESTDIR)$(UNITDIR)/dmsnap-monitor.service
+	install -d $(DESTDIR)$(UNITDIR)/sysinit.target.wants
+	ln -sf ../dmsnap-monitor.service $(DESTDIR)$(UNITDIR)/sysinit.target.wants/
+	ln -sf dmsnap $(DESTDIR)$(SBINDIR)/mount.dmsnap
 	@if [ -z "$(DESTDIR)" ]; then \
 	    ldconfig; \
 	    if [ -e /run/udev/control ]; then udevadm control --reload; fi; \
@@ -91,10 +94,12 @@ install: ## Copy what `make build` made into DESTDIR and PREFIX (default /usr); 
 	fi
 
 uninstall: ## Take away what `make install` copied; sessions and settings stay.
-	rm -f $(DESTDIR)$(SBINDIR)/dmsnap $(DESTDIR)$(INCDIR)/dmsnap.h \
+	rm -f $(DESTDIR)$(SBINDIR)/dmsnap $(DESTDIR)$(SBINDIR)/mount.dmsnap \
+	    $(DESTDIR)$(INCDIR)/dmsnap.h \
 	    $(DESTDIR)$(LIBDIR)/libdmsnap.so $(DESTDIR)$(LIBDIR)/libdmsnap.so.0 \
 	    $(DESTDIR)$(LIBDIR)/libdmsnap.so.$(VERSION) \
-	    $(DESTDIR)$(UDEVDIR)/59-dmsnap.rules $(DESTDIR)$(UNITDIR)/dmsnap-monitor.service
+	    $(DESTDIR)$(UDEVDIR)/59-dmsnap.rules $(DESTDIR)$(UNITDIR)/dmsnap-monitor.service \
+	    $(DESTDIR)$(UNITDIR)/sysinit.target.wants/dmsnap-monitor.service
 
 bench: setup build ## Measure how fast a restore from a store is, beside dd.
 	Benchmarks/restore

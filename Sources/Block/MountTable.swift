@@ -71,9 +71,11 @@ public enum MountTable {
     ///
     /// The source counts as well: btrfs gives its files an anonymous device number.
     public static func mounts(of number: DeviceNumber) throws(SystemError) -> [Mount] {
-        try read().filter { mount in
-            mount.number == number || deviceNumber(ofSource: mount.source) == number
-        }
+        try read().filter { isOf(number, $0) }
+    }
+
+    static func isOf(_ number: DeviceNumber, _ mount: Mount) -> Bool {
+        mount.number == number || deviceNumber(ofSource: mount.source) == number
     }
 
     /// The block device that the file system holding `path` is on; nil if it is on none.

@@ -126,6 +126,22 @@ void clinux_drain(int fd) {
     while (read(fd, buffer, sizeof buffer) > 0) {}
 }
 
+int clinux_writers_fd(void) { return inotify_init1(IN_CLOEXEC | IN_NONBLOCK); }
+
+int clinux_watch_writers(int fd, const char *path) {
+    return inotify_add_watch(fd, path, IN_CLOSE_WRITE);
+}
+
+int clinux_next_writer(int fd) {
+    // Files that are watched themselves have events without a name, so one event has one size.
+    struct inotify_event event;
+    for (;;) {
+        ssize_t got = read(fd, &event, sizeof event);
+        if (got != (ssize_t)sizeof event) return -1;
+        if (event.mask & IN_CLOSE_WRITE) return event.wd;
+    }
+}
+
 int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 
 int clinux_run(const char *path, char *const arguments[]) {

@@ -17,7 +17,8 @@ public struct Dmsnap: ParsableCommand {
         version: "dmsnap \(Version.text)",
         subcommands: [
             Activate.self, Deactivate.self, Status.self, Sessions.self, Show.self, Restore.self,
-            Passwd.self, Doctor.self, MonitorVerb.self, SessionOpened.self,
+            Passwd.self, Doctor.self, Assemble.self, MonitorVerb.self, SessionOpened.self,
+            DeviceClaimed.self,
         ])
 
     /// For ArgumentParser.
@@ -28,8 +29,11 @@ public struct Dmsnap: ParsableCommand {
         // A closed standard output is an error to report, not a death without a word.
         signal(SIGPIPE, SIG_IGN)
         do {
-            var command = try parseAsRoot(
-                VerbFirst.ordered(Array(CommandLine.arguments.dropFirst())))
+            let words = Array(CommandLine.arguments.dropFirst())
+            if CommandLine.arguments.first?.hasSuffix("mount.dmsnap") == true {
+                Glibc.exit(try MountHelper(words).run())
+            }
+            var command = try parseAsRoot(VerbFirst.ordered(words))
             try command.run()
             Glibc.exit(ExitStatus.success.rawValue)
         } catch let error as SessionsError {

@@ -3,7 +3,6 @@ import CLinux
 import CMount
 import CUdev
 import Glibc
-import Sessions
 import SystemPackage
 
 /// Something that wakes the monitor: a descriptor to poll, and how to take what it has.
@@ -48,16 +47,10 @@ enum EventSources {
                 operation: "udev_monitor", path: "udev", errno: Errno(rawValue: errno))
         }
         return unsafe EventSource(name: "udev", descriptor: udev_monitor_get_fd(monitor)) {
-            var concerns = false
             while let device = unsafe udev_monitor_receive_device(monitor) {
-                if let uuid = unsafe udev_device_get_property_value(device, "DM_UUID"),
-                    MapperNames.isOurs(uuid: unsafe String(cString: uuid))
-                {
-                    concerns = true
-                }
                 unsafe udev_device_unref(device)
             }
-            return concerns
+            return true
         }
     }
 

@@ -50,24 +50,34 @@ public struct Monitor {
                 device: "dmsnap monitor", reason: "it is running already",
                 advice: "there is nothing to do")
         }
+        let writers = try WriterWatch()
         let sources = [
             try EventSources.termination { held.isStopped = true },
             try EventSources.mounts(),
             try EventSources.udev(),
             try EventSources.deviceMapper(),
             try EventSources.registry(service.layout.stateDirectory),
+            writers.source,
         ]
         recoverAll()
-        var reconciler = Reconciler(service: service, log: log)
-        var deadline = Deadline(reconciler.reconcile())
+        var reconciler = Reconciler(service: service, log: log, writers: writers)
+        var deadline = Deadline(reconciler.reconcile(isWoken: true))
         ready()
         log.info("watching")
-        while !held.isStopped {
+        var patience = 40
+        while true {
             // Let go of under the registry's lock: whoever activates a device from now on sees that
             // no monitor runs.
             if try service.ifNothingIsActivated({ held.release() }) { break }
-            let woken = try wait(for: sources, until: deadline)
-            if woken, !held.isStopped { deadline = Deadline(reconciler.reconcile()) }
+            let cause = try wait(for: sources, until: deadline)
+            if cause == .nothing, !held.isStopped { continue }
+            let next = reconciler.reconcile(isWoken: cause == .event)
+            deadline = Deadline(next)
+            if held.isStopped {
+                // At shutdown the signal comes right after the last unmounts: those are closed first.
+                guard next == .after(Reconciler.probing), patience > 0 else { break }
+                patience -= 1
+            }
         }
         held.release()
         log.info("ended")
@@ -84,20 +94,24 @@ public struct Monitor {
         }
     }
 
-    /// - Returns: whether there is something to look at: an event of ours, or the time.
-    private func wait(for sources: [EventSource], until deadline: Deadline) throws -> Bool {
+    private enum Cause {
+        case event, time, nothing
+    }
+
+    /// Sleeps until there is something to look at.
+    private func wait(for sources: [EventSource], until deadline: Deadline) throws -> Cause {
         var polled = sources.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
         let count = unsafe poll(&polled, nfds_t(polled.count), deadline.milliseconds)
         if count < 0 {
-            if errno == EINTR { return false }
+            if errno == EINTR { return .nothing }
             throw SystemError(operation: "poll", path: "events", errno: Errno(rawValue: errno))
         }
-        if count == 0 { return true }
+        if count == 0 { return .time }
         var concerns = false
         for (source, result) in zip(sources, polled) where result.revents != 0 {
             if source.take() { concerns = true }
         }
-        return concerns
+        return concerns ? .event : .nothing
     }
 }
 

@@ -25,17 +25,25 @@ struct Reconciler {
     private var announced: [String: ContinuousClock.Instant] = [:]
     private var closing: [String: Int] = [:]
     private var warned: Set<String> = []
+    private var complaints: [String: String] = [:]
+    private let writers: WriterWatch
 
-    init(service: SnapshotService, log: Logger) {
+    init(service: SnapshotService, log: Logger, writers: WriterWatch) {
         self.service = service
         self.log = log
+        self.writers = writers
     }
 
     /// Looks at every activated device once, and does what is due.
-    mutating func reconcile() -> Next {
+    ///
+    /// - Parameter isWoken: by an event, so that parts of a device may have appeared.
+    mutating func reconcile(isWoken: Bool) -> Next {
         let all: [Watched]
         do {
+            if isWoken { try assembleMissing() }
             all = try service.watched()
+            writers.watch(all)
+            try breakChains(all, isWoken: isWoken)
         } catch {
             log.error("\(error)")
             return .after(Self.slow)
@@ -54,13 +62,58 @@ struct Reconciler {
         return next
     }
 
+    /// Devices and files that have appeared, and what they need with them.
+    private mutating func assembleMissing() throws(SessionsError) {
+        for activation in try service.missing() {
+            do {
+                switch try service.assemble(activation.id) {
+                case .assembled(let session):
+                    log.info("\(activation.path): assembled")
+                    if let session {
+                        log.warning("\(session.record.name): was cut short, and is closed now")
+                    }
+                case .alreadyAssembled, .forgotten, .notThere: continue
+                }
+                complaints[activation.id] = nil
+            } catch {
+                // Once: it is tried again at every event.
+                let complaint = "\(error)"
+                if complaints.updateValue(complaint, forKey: activation.id) != complaint {
+                    log.error("\(activation.path): can't be assembled: \(complaint)")
+                }
+            }
+        }
+    }
+
+    /// Somebody wrote past the origin: told at once, and kept.
+    private func breakChains(_ all: [Watched], isWoken: Bool) throws(SessionsError) {
+        let written = writers.takeWritten()
+        for one in all where one.activation.broken == nil {
+            let reason =
+                if written.contains(one.activation.id) {
+                    "something wrote to \(one.source) itself"
+                } else if isWoken, let other = service.otherLoop(one) {
+                    "\(one.source) is attached to \(other) as well"
+                } else {
+                    String?.none
+                }
+            guard let reason else { continue }
+            try service.markBroken(one.activation.id, reason)
+            log.error(
+                """
+                \(reason): what it wrote is in no session, and sessions up to now restore only with \
+                --force; use \(service.path(of: one.activation)) instead
+                """)
+        }
+    }
+
     private mutating func reconcile(_ one: Watched) throws(SessionsError) -> Next {
         try warn(one)
         if one.activation.session != nil {
             announced[one.activation.id] = nil
-            return try one.mounts.isEmpty ? close(one) : .after(Self.slow)
+            return try one.uses.isEmpty ? close(one) : .after(Self.slow)
         }
-        if !one.mounts.isEmpty { return try open(one) }
+        if !one.uses.isEmpty { return try open(one) }
         announced[one.activation.id] = nil
         // Written to without a mount, and let go of: that is a session of its own.
         if one.openCount == 0, holdsWrites(one) { return try close(one) }

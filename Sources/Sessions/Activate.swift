@@ -110,16 +110,16 @@ extension SnapshotService {
         func busy(_ reason: String, _ advice: String) -> SessionsError {
             .busy(device: device, reason: reason, advice: advice)
         }
-        let mounts = try kernel.mounts(of: block.number)
-        if let mount = mounts.first {
-            throw busy("it is mounted on \(mount.target)", "unmount it first")
+        if let use = try uses(of: block.number).first {
+            throw busy(
+                use.description,
+                "unmount it first (or swap it off), or activate what is built on it")
         }
         let partitions = Sysfs.partitions(block.number)
         for partition in partitions {
             let name = Sysfs.kernelName(partition) ?? "\(partition)"
-            if let mount = try kernel.mounts(of: partition).first {
-                throw busy(
-                    "its partition \(name) is mounted on \(mount.target)", "activate partitions")
+            if let use = try uses(of: partition).first {
+                throw busy("of its partition \(name): \(use.description)", "activate partitions")
             }
         }
         if let first = partitions.first {
@@ -127,12 +127,6 @@ extension SnapshotService {
                 device: device,
                 reason: "it is partitioned, and what is written to a partition would escape; "
                     + "activate the partitions, as /dev/\(Sysfs.kernelName(first) ?? "…")")
-        }
-        if let holder = Sysfs.related(block.number, "holders").first {
-            let name =
-                Sysfs.attribute(Sysfs.directory(holder).appending("dm/name"))
-                ?? Sysfs.kernelName(holder) ?? "\(holder)"
-            throw busy("the device \(name) is built on it", "activate that one, or take it down")
         }
         if let disk = Sysfs.disk(ofPartition: block.number),
             let holder = Sysfs.related(disk, "holders").first
@@ -169,9 +163,7 @@ extension SnapshotService {
         return Source(
             kind: .image, path: path, name: name,
             sessionPrefix: SessionName.prefix(imagePath: path.string), size: size, sector: 512,
-            identity: SourceIdentity(
-                contents: try probe(device, path), hardware: [], fileSystem: status.fileSystem,
-                inode: status.inode),
+            identity: try identity(ofImage: path, probe(device, path)),
             fingerprint: try kernel.fingerprint(path))
     }
 

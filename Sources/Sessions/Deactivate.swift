@@ -33,16 +33,16 @@ extension SnapshotService {
     private func busy(_ activation: Activation, _ reason: String) -> SessionsError {
         .busy(
             device: path(of: activation), reason: reason,
-            advice: "unmount it (`umount \(path(of: activation))`), then deactivate")
+            advice: "end that (`umount \(path(of: activation))`), then deactivate")
     }
 
     private func refuseOpen(_ activation: Activation) throws {
         if try isIdle(activation) { return }
         let number = try deviceMapper.info(MapperNames.origin(activation))?.number
-        if let number, let mount = try kernel.mounts(of: number).first {
-            throw busy(activation, "it is mounted on \(mount.target)")
+        if let number, let use = try uses(of: number).first {
+            throw busy(activation, use.description)
         }
-        throw busy(activation, "something has it open (swap, another device, a program)")
+        throw busy(activation, "a program has it open")
     }
 
     /// The origin goes first: the kernel refuses that while anybody has it open, and without it
@@ -72,7 +72,7 @@ extension SnapshotService {
             ? discardEmpty(activation)
             : finish(
                 activation, end: end, wasInvalid: status == .invalid)
-        if activation.kind == .image {
+        if activation.kind == .image, Files.exists(FilePath(activation.path)) {
             for loop in try kernel.loops(on: FilePath(activation.path)) {
                 try kernel.detachLoop(loop.path)
             }

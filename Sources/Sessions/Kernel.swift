@@ -10,6 +10,10 @@ public protocol Kernel: Sendable {
     /// Device-mapper.
     var deviceMapper: any DeviceMapping { get }
 
+    /// The nodes of all block devices, partitions included.
+    func blockDevices() -> [FilePath]
+    /// The UUID of the file system that a path is in, if a block device holds it.
+    func fileSystemUUID(holding path: FilePath) -> String?
     /// The block device at a path.
     func blockDevice(_ path: FilePath) throws(SystemError) -> BlockDevice
     /// Takes and gives back the kernel's claim on a block device: EBUSY if it is mounted, swapped
@@ -31,11 +35,16 @@ public protocol Kernel: Sendable {
 
     /// The mounts of a device that this namespace sees.
     func mounts(of number: DeviceNumber) throws(SystemError) -> [Mount]
+    /// Mounts of it in other namespaces, swap, devices built on it.
+    func hiddenUses(of number: DeviceNumber) -> [DeviceUse]
     /// Every device that a directory's contents rest on, down to the disks.
     func foundations(ofDirectory path: FilePath) -> Set<DeviceNumber>
 
     /// Writes a synthetic `change` event for a device, with one `DMSNAP=<word>` for rules to match.
     func announce(_ number: DeviceNumber, _ word: String) throws(SystemError)
+
+    /// Has udev's rules look at a device again.
+    func trigger(_ number: DeviceNumber) throws(SystemError)
 
     /// The time of day.
     func now() -> Date
@@ -53,6 +62,18 @@ public struct HostKernel: Kernel {
         } catch {
             throw .noDeviceMapper("\(error)")
         }
+    }
+
+    /// From /sys/class/block.
+    public func blockDevices() -> [FilePath] {
+        ((try? Files.list("/sys/class/block")) ?? []).map { FilePath("/dev/\($0)") }
+    }
+
+    /// From the mount table and libblkid.
+    public func fileSystemUUID(holding path: FilePath) -> String? {
+        guard let number = MountTable.device(holding: path), let name = Sysfs.kernelName(number)
+        else { return nil }
+        return try? contents(FilePath("/dev/\(name)")).uuid
     }
 
     /// From sysfs and ioctls.
@@ -108,6 +129,11 @@ public struct HostKernel: Kernel {
         try MountTable.mounts(of: number)
     }
 
+    /// From /proc and sysfs.
+    public func hiddenUses(of number: DeviceNumber) -> [DeviceUse] {
+        DeviceUses.hidden(of: number)
+    }
+
     /// From the mount table and sysfs.
     public func foundations(ofDirectory path: FilePath) -> Set<DeviceNumber> {
         MountTable.device(holding: path).map { Sysfs.foundations(of: $0) } ?? []
@@ -115,12 +141,19 @@ public struct HostKernel: Kernel {
 
     /// Writes the device's `uevent` file.
     public func announce(_ number: DeviceNumber, _ word: String) throws(SystemError) {
-        let path = Sysfs.directory(number).appending("uevent")
-        let file = try OwnedDescriptor.open(path, .readWrite)
         // Keys and values of letters and digits only: a `-` makes the write fail with EINVAL
         // (lib/kobject_uevent.c, action_args).
-        let text = "change \(UUID().uuidString.lowercased()) DMSNAP=\(word)"
-        try file.write(Array(text.utf8), at: 0)
+        try event("change \(UUID().uuidString.lowercased()) DMSNAP=\(word)", number)
+    }
+
+    /// Writes the device's `uevent` file.
+    public func trigger(_ number: DeviceNumber) throws(SystemError) {
+        try event("change", number)
+    }
+
+    private func event(_ text: String, _ number: DeviceNumber) throws(SystemError) {
+        let path = Sysfs.directory(number).appending("uevent")
+        try OwnedDescriptor.open(path, .readWrite).write(Array(text.utf8), at: 0)
     }
 
     /// The system's clock.

@@ -24,10 +24,14 @@ extension SnapshotService {
         var activation = all.first { path(of: $0) == "/dev/mapper/\(device)" }
         if activation == nil { activation = try find(device) }
         guard let activation else { throw .notActivated(device) }
-        return try openSession(activation.id, mount: mounts(of: activation).first)
+        let number = try asSessionsError {
+            try deviceMapper.info(MapperNames.origin(activation))?.number
+        }
+        let use = try number.map { number throws(SessionsError) in try uses(of: number).first }
+        return try openSession(activation.id, use: use ?? nil)
     }
 
-    func openSession(_ id: String, mount: Mount?) throws(SessionsError) -> OpeningOutcome {
+    func openSession(_ id: String, use: DeviceUse?) throws(SessionsError) -> OpeningOutcome {
         try registry.update { document throws(SessionsError) in
             guard var activation = document[id: id] else { throw .notActivated(id) }
             if let open = activation.session.flatMap({ SessionName($0) }) {
@@ -38,8 +42,10 @@ extension SnapshotService {
                 activation.armedDirectory(activation.store), in: activation
             ) { name in
                 var record = newRecord(activation, name: name, kind: .mount)
-                record.mountPoint = mount?.target
-                record.fileSystem = mount?.type
+                if case .mount(let mount) = use {
+                    record.mountPoint = mount.target
+                    record.fileSystem = mount.type
+                }
                 return record
             }
             activation.session = name.text

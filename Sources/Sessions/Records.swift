@@ -8,8 +8,10 @@ public struct SourceIdentity: Hashable, Sendable, Codable {
     public var contents: Contents
     /// WWID, serial, device-mapper UUID, partition number: a block device's.
     public var hardware: [String]
-    /// The file system's device and the inode: an image file's.
+    /// An image file's file system by its device number, which another boot may change.
     public var fileSystem: UInt64?
+    /// The UUID of the file system that an image file is in, if it has one.
+    public var fileSystemUUID: String?
     /// The inode of an image file.
     public var inode: UInt64?
 }
@@ -50,7 +52,7 @@ public struct Activation: Sendable, Codable, Identifiable {
     /// The sessions' base directory.
     public let baseDirectory: String
     /// The chain that its sessions belong to, and the place there of the next one.
-    public let chain: String
+    public var chain: String
     /// The next session's place in the chain, from 0.
     public var nextIndex: Int
     /// The number of the store that captures now.
@@ -59,10 +61,15 @@ public struct Activation: Sendable, Codable, Identifiable {
     public var session: String?
     /// The number of the store that takes over, from before it is made until the old one is closed.
     public var nextStore: Int?
+    /// What the device looked like just before `nextStore` took over.
+    public var nextBaseline: Fingerprint?
     /// What the device looked like when the current store was armed.
     public var baseline: Fingerprint
     /// How far activation or deactivation is.
     public var phase: Phase
+    /// Why the device may have been written without us, since the present store was armed; nil if
+    /// nobody saw such a thing.
+    public var broken: String?
     /// The kernel has dropped the current store: it has missed writes. Once true it stays so for
     /// this store, whatever the store's own header says.
     public var isInvalid: Bool

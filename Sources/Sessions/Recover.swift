@@ -64,7 +64,7 @@ extension SnapshotService {
             try Files.removeDirectory(directory)
             return try change(activation.id) { $0.nextStore = nil }
         }
-        let end = try kernel.fingerprint(FilePath(origin.path))
+        let end = activation.nextBaseline ?? activation.baseline
         _ = try settle(activation, end: end, wasInvalid: false)
         return try registry.read()[id: activation.id]
     }

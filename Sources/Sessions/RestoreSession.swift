@@ -183,10 +183,9 @@ extension SnapshotService {
                 advice: "unmount it and detach it with `losetup -d \(loop.path)`, then restore")
         case .blockDevice:
             let number = try kernel.blockDevice(path).number
-            guard let mount = try kernel.mounts(of: number).first else { return }
+            guard let use = try uses(of: number).first else { return }
             throw SessionsError.busy(
-                device: device, reason: "it is mounted on \(mount.target)",
-                advice: "unmount it, then restore")
+                device: device, reason: use.description, advice: "end that, then restore")
         default:
             throw SessionsError.unsuitable(
                 device: device, reason: "it is neither a block device nor an image file")

@@ -37,13 +37,17 @@ extension SnapshotService {
     ) throws -> RolloverOutcome {
         if activation.session == nil, try isEmptyWhileLoaded(activation) { return .nothingToDo }
         guard try isIdle(activation) else { return .inUse }
-        // Nobody has it open, so nothing changes it before the suspend; who opens it until then is
-        // seen there.
+        // Nobody has it open, so nothing changes it before the suspend; who opens it until then, or
+        // has written to it and closed it again, is seen there.
+        let before = try snapshotStatus(activation, store: activation.store)
         let end = try kernel.fingerprint(FilePath(MapperNames.origin(activation).path))
         let next = activation.store + 1
-        let announced = try change(activation.id) { $0.nextStore = next }
-        guard let status = try exchange(announced, next: next) else {
-            try change(activation.id) { $0.nextStore = nil }
+        let announced = try change(activation.id) { current in
+            current.nextStore = next
+            current.nextBaseline = end
+        }
+        guard let status = try exchange(announced, next: next, expecting: before) else {
+            try forgetNext(activation)
             return .inUse
         }
         return try settle(announced, end: end, wasInvalid: status == .invalid, restoreOf: restoreOf)
@@ -61,7 +65,9 @@ extension SnapshotService {
     ///
     /// - Returns: the old snapshot's last status; nil if somebody had opened the device by then, and
     ///   everything is as before.
-    private func exchange(_ activation: Activation, next: Int) throws -> SnapshotStatus? {
+    private func exchange(
+        _ activation: Activation, next: Int, expecting before: SnapshotStatus?
+    ) throws -> SnapshotStatus? {
         struct Opened: Error {}
         let origin = try MapperNames.origin(activation)
         let old = try MapperNames.snapshot(activation, store: activation.store)
@@ -82,6 +88,7 @@ extension SnapshotService {
                     let status = try deviceMapper.status(old).first.flatMap {
                         SnapshotStatus(line: $0.parameters)
                     }
+                    guard status == before else { throw Opened() }
                     var undoSnapshot = Undo()
                     do {
                         try loadSnapshot(
@@ -102,8 +109,15 @@ extension SnapshotService {
             return nil
         } catch {
             let failure = undo.run(after: error)
-            try change(activation.id) { $0.nextStore = nil }
+            try forgetNext(activation)
             throw failure
+        }
+    }
+
+    private func forgetNext(_ activation: Activation) throws(SessionsError) {
+        try change(activation.id) { current in
+            current.nextStore = nil
+            current.nextBaseline = nil
         }
     }
 
@@ -119,10 +133,17 @@ extension SnapshotService {
         try change(activation.id) { current in
             if let next = current.nextStore { current.store = next }
             current.nextStore = nil
+            current.nextBaseline = nil
             current.session = nil
             current.isInvalid = false
             current.baseline = end
             if let ended { current.nextIndex = ended.record.index + 1 }
+            // What was written without us is in no session: those before can't be restored through it.
+            if current.broken != nil {
+                current.chain = UUID().uuidString.lowercased()
+                current.nextIndex = 0
+                current.broken = nil
+            }
         }
         return ended.map { .closed($0) } ?? .dropped
     }
@@ -137,6 +158,11 @@ extension SnapshotService {
         var directory = activation.directory
         if !Files.exists(directory), let named = try namedStore(activation) {
             directory = named.directory
+        }
+        // Dropped as empty already, before a crash.
+        guard Files.exists(Layout.store(in: directory)) else {
+            try Files.removeDirectory(directory)
+            return nil
         }
         try detachStore(in: directory)
         try OwnedDescriptor.open(Layout.store(in: directory), .readWrite).synchronize()
@@ -156,7 +182,7 @@ extension SnapshotService {
             record.chunks = count?.chunks
             record.bytes = count?.bytes
             record.end = end
-            record.interrupted = interrupted
+            record.interrupted = record.interrupted || interrupted
             return record
         }
         if isNamed {

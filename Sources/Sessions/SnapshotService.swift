@@ -77,20 +77,20 @@ public struct SnapshotService: Sendable {
         }
     }
 
-    /// Where an activation's origin is mounted, as far as this namespace sees.
-    func mounts(of activation: Activation) throws(SessionsError) -> [Mount] {
-        try asSessionsError {
-            guard let info = try deviceMapper.info(MapperNames.origin(activation)) else {
-                return []
-            }
-            return try kernel.mounts(of: info.number)
+    /// What keeps a device in use: mounts anywhere, swap, devices built on it.
+    func uses(of number: DeviceNumber) throws(SessionsError) -> [DeviceUse] {
+        do {
+            let mounts = try kernel.mounts(of: number).map { DeviceUse.mount($0) }
+            return mounts + kernel.hiddenUses(of: number)
+        } catch {
+            throw .system(error)
         }
     }
 
     /// Waits until nobody has the origin open.
     ///
     /// Right after an unmount udev opens the device to probe it, for some milliseconds: that is no
-    /// use. A mount is, at once.
+    /// use. A mount, swap or a device on top is, at once.
     func isIdle(_ activation: Activation, patience: Int = 50) throws(SessionsError) -> Bool {
         try asSessionsError {
             for attempt in 0..<patience {
@@ -98,7 +98,7 @@ public struct SnapshotService: Sendable {
                     return true
                 }
                 if info.openCount == 0 { return true }
-                if !(try kernel.mounts(of: info.number).isEmpty) { return false }
+                if try !uses(of: info.number).isEmpty { return false }
                 if attempt + 1 < patience { pause(milliseconds: 100) }
             }
             return false

@@ -30,6 +30,8 @@ public struct DeviceStatus: Sendable, Codable {
     public let kind: Activation.Kind
     /// The open session's name.
     public let session: String?
+    /// Why the chain is broken, if somebody was seen writing past us; else nil.
+    public let warning: String?
     /// In bytes.
     public let chunkSize: UInt64
     /// Bytes of the store that are taken, metadata included; nil if its table isn't loaded.
@@ -39,6 +41,7 @@ public struct DeviceStatus: Sendable, Codable {
 
     private enum CodingKeys: String, CodingKey {
         case device, name, path, state, kind, session, chunkSize, storeUsedBytes, storeLimitBytes
+        case warning
     }
 
     /// Writes every key, also those that are null.
@@ -53,6 +56,7 @@ public struct DeviceStatus: Sendable, Codable {
         try container.encode(chunkSize, forKey: .chunkSize)
         try container.encode(storeUsedBytes, forKey: .storeUsedBytes)
         try container.encode(storeLimitBytes, forKey: .storeLimitBytes)
+        try container.encode(warning, forKey: .warning)
     }
 }
 
@@ -138,7 +142,8 @@ extension SnapshotService {
         return DeviceStatus(
             device: activation.path, name: activation.name, path: path(of: activation),
             state: state, kind: activation.kind, session: activation.session,
-            chunkSize: activation.chunkSize.bytes, storeUsedBytes: used, storeLimitBytes: limit)
+            warning: activation.broken, chunkSize: activation.chunkSize.bytes, storeUsedBytes: used,
+            storeLimitBytes: limit)
     }
 
     /// What a list of sessions shows of one.

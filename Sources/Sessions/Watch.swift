@@ -1,5 +1,6 @@
 public import Block
 import DeviceMapper
+import SystemPackage
 internal import FoundationEssentials
 internal import ExceptionStore
 
@@ -7,10 +8,12 @@ internal import ExceptionStore
 public struct Watched: Sendable {
     /// The activation, as registered.
     public let activation: Activation
+    /// The raw device's or image's path, for those who write past the origin.
+    public let source: String
     /// The origin's number, for its events.
     public let number: DeviceNumber
-    /// Where it is mounted, as far as this namespace sees.
-    public let mounts: [Mount]
+    /// Mounts anywhere, swap, devices built on it.
+    public let uses: [DeviceUse]
     /// Everybody who has it open.
     public let openCount: Int
     /// The present store's status; nil if its snapshot isn't loaded.
@@ -54,9 +57,9 @@ extension SnapshotService {
             case .invalid, .mergeFailed, .overflow: usage = .invalid
             }
             return Watched(
-                activation: activation, number: info.number,
-                mounts: try kernel.mounts(of: info.number), openCount: info.openCount,
-                usage: usage)
+                activation: activation, source: activation.path, number: info.number,
+                uses: info.openCount == 0 ? [] : try uses(of: info.number),
+                openCount: info.openCount, usage: usage)
         }
     }
 
@@ -70,6 +73,22 @@ extension SnapshotService {
         try write(record, in: activation.directory)
     }
 
+    /// A loop device over an image besides our own: what is written there escapes.
+    public func otherLoop(_ watched: Watched) -> String? {
+        guard watched.activation.kind == .image,
+            let loops = try? kernel.loops(on: FilePath(watched.source)), loops.count > 1,
+            let table = try? deviceMapper.table(MapperNames.origin(watched.activation)).first,
+            let own = SnapshotOriginTarget(parameters: table.parameters)?.origin
+        else { return nil }
+        return loops.first { $0.number != own }?.path.string
+    }
+
+    /// Keeps, on disk, that somebody wrote to the device past its origin: sessions before can't be
+    /// restored through that.
+    public func markBroken(_ id: String, _ reason: String) throws(SessionsError) {
+        try change(id) { $0.broken = $0.broken ?? reason }
+    }
+
     /// Tells udev, and whoever's rules match it, of a mount (`opened`) or its end (`closed`).
     public func announce(_ watched: Watched, _ word: String) throws(SessionsError) {
         do {
@@ -81,7 +100,7 @@ extension SnapshotService {
 
     /// Opens a session as the rule would, where the rule did not.
     public func openSession(_ watched: Watched) throws(SessionsError) -> OpeningOutcome {
-        try openSession(watched.activation.id, mount: watched.mounts.first)
+        try openSession(watched.activation.id, use: watched.uses.first)
     }
 
     /// How full the file system of the present store is, 0 to 100.

@@ -52,8 +52,8 @@ struct Child: Sendable {
         return Child(pid: pid)
     }
 
-    /// Waits for the end of the process, and leaves it as a zombie, so that its id, and its group's,
-    /// stay its own until `reap`.
+    /// Waits for the end of the process, and leaves it as a zombie, so that its id, and that of its
+    /// group, stay its own until `reap`.
     func waitForEnd() {
         var info = unsafe siginfo_t()
         while unsafe waitid(P_PID, id_t(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR {}

@@ -42,8 +42,8 @@ enum HostFiles {
         return found
     }
 
-    /// The directory for the file that is the guest's memory: in memory, if there is room for it and
-    /// programs may be mapped from there; in the file system otherwise, which is slower.
+    /// The directory for the file that is the guest's memory: in memory, if there is room for it
+    /// and programs may be mapped from there; `nil` if not, and it must be on a disk.
     static func directoryForMemory(_ size: Size) -> FilePath? {
         var information = statvfs()
         let shared = FilePath("/dev/shm")
@@ -74,6 +74,26 @@ enum HostFiles {
         defer { try? file.close() }
         guard ftruncate(file.rawValue, off_t(size.bytes)) == 0 else {
             throw .system(Errno(rawValue: errno), path.string)
+        }
+    }
+
+    /// Copies a directory of plain files and links. (FileManager's own copy wants to keep the
+    /// owner, which only root can.)
+    static func copy(_ source: FilePath, to target: FilePath) throws {
+        let files = FileManager.default
+        try files.createDirectory(atPath: target.string, withIntermediateDirectories: false)
+        for name in try files.contentsOfDirectory(atPath: source.string) {
+            let (from, to) = (source.appending(name), target.appending(name))
+            if let link = try? files.destinationOfSymbolicLink(atPath: from.string) {
+                try files.createSymbolicLink(atPath: to.string, withDestinationPath: link)
+            } else if isDirectory(from) {
+                try copy(from, to: to)
+            } else {
+                let mode = unsafe access(from.string, X_OK) == 0 ? 0o755 : 0o644
+                try Data(contentsOf: URL(fileURLWithPath: from.string))
+                    .write(to: URL(fileURLWithPath: to.string))
+                try files.setAttributes([.posixPermissions: mode], ofItemAtPath: to.string)
+            }
         }
     }
 

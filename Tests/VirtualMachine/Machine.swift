@@ -28,8 +28,8 @@ public struct Machine: Sendable {
     /// Directories laid over the host's root, the first on top; for instance where
     /// `make install DESTDIR=` put the program under test.
     public var layers: [FilePath] = []
-    /// The name of the disk that keeps what the guest writes to its root (/etc, /var …) for the next
-    /// boot; `nil` keeps it in memory. The disk gets a file system when it is first used.
+    /// The name of the disk that keeps what the guest writes to its root (/etc, /var …) for the
+    /// next boot; `nil` keeps it in memory. The disk gets a file system when it is first used.
     public var systemDisk: String?
     /// A directory of the host, `/vm` in the guest; `nil` makes one for the run only.
     public var share: FilePath?
@@ -70,8 +70,8 @@ public struct Machine: Sendable {
         try RunningMachine(self, command)
     }
 
-    /// Boots the machine, runs the command, and returns when the machine has ended. A cancelled task
-    /// kills it.
+    /// Boots the machine, runs the command, and returns when the machine has ended. A cancelled
+    /// task kills it.
     public func run(_ command: Command) async throws(MachineError) -> Outcome {
         let running = try boot(command)
         return await withTaskCancellationHandler {

@@ -15,6 +15,7 @@ public enum MachineError: Error, Sendable, Hashable {
 }
 
 extension MachineError: CustomStringConvertible {
+    /// What went wrong, and what to do about it.
     public var description: String {
         switch self {
         case .notInstalled(let what):

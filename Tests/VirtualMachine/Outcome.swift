@@ -45,8 +45,8 @@ public struct Outcome: Sendable, Hashable {
     /// Whether the command succeeded and the kernel has nothing to say against it.
     public var succeeded: Bool { end == .exited(0) && findings.isEmpty }
 
-    /// The exit status for a process that stands for the run: the command's own, 128 and the signal's
-    /// number, 137 for a killed machine, or one of the two above.
+    /// The exit status for a process that stands for the run: the command's own, 128 and the number
+    /// of its signal, 137 for a killed machine, or one of the two above.
     public var exitStatus: Int32 {
         switch end {
         case .timeLimit: Self.timeLimitReached

@@ -34,7 +34,7 @@ struct Pipe: Sendable {
 }
 
 /// Hands everything that comes out of a descriptor to `sink`, from a thread of its own, closes the
-/// descriptor at its end, and leaves `group` then.
+/// descriptor at its end, and leaves `group` then. The end itself is handed over as nothing.
 func relay(
     _ source: FileDescriptor, in group: DispatchGroup,
     to sink: @escaping @Sendable ([UInt8]) -> Void
@@ -49,8 +49,8 @@ func relay(
             let bytes = try? unsafe [UInt8](unsafeUninitializedCapacity: 1 << 16) { buffer, count in
                 count = try unsafe source.read(into: UnsafeMutableRawBufferPointer(buffer))
             }
+            sink(bytes ?? [])
             guard let bytes, !bytes.isEmpty else { return }
-            sink(bytes)
         }
     }
 }

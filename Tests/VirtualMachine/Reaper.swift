@@ -8,7 +8,7 @@ struct Reaper: Sendable {
     private let process: Child
     private let lifeline: FileDescriptor
 
-    /// Another process group, so that a Ctrl-C doesn't end it; the signals are for those who hang up.
+    /// A Ctrl-C doesn't reach its process group; the traps are for those who kill by name.
     private static let script = """
         trap '' HUP INT TERM
         group=

@@ -28,7 +28,13 @@ struct RunDirectory: Sendable {
             try? FileManager.default.removeItem(atPath: path.string)
             throw error
         }
-        share = machine.share.flatMap(HostFiles.canonical) ?? path.appending("share")
+        do {
+            share = try Self.share(machine) ?? path.appending("share")
+        } catch {
+            try? FileManager.default.removeItem(atPath: path.string)
+            try? FileManager.default.removeItem(atPath: memory.string)
+            throw error
+        }
         do {
             try fill(machine, command)
         } catch {
@@ -38,14 +44,25 @@ struct RunDirectory: Sendable {
         }
     }
 
-    /// Where the run's directory is made: TMPDIR, unless its path can't stand in the kernel's command
-    /// line, or is hidden by the guest's own /dev when the first process starts.
+    /// Where the run's directory is made: TMPDIR, unless its path can't stand in the kernel's
+    /// command line, or is hidden by the guest's own /dev when the first process starts.
     private static var parent: FilePath {
         let temporary = FilePath(FileManager.default.temporaryDirectory.path)
         guard let parent = HostFiles.canonical(temporary), !parent.starts(with: "/dev"),
             parent.string.wholeMatch(of: #/[A-Za-z0-9_.\/-]+/#) != nil
         else { return "/tmp" }
         return parent
+    }
+
+    /// The named directory, which is made if it doesn't exist.
+    private static func share(_ machine: Machine) throws(MachineError) -> FilePath? {
+        guard let named = machine.share else { return nil }
+        try? FileManager.default.createDirectory(
+            atPath: named.string, withIntermediateDirectories: true)
+        guard let share = HostFiles.canonical(named), HostFiles.isDirectory(share) else {
+            throw .invalid("the shared directory \(named) can't be made")
+        }
+        return share
     }
 
     /// Removes the directories.
@@ -57,8 +74,7 @@ struct RunDirectory: Sendable {
 
     private func fill(_ machine: Machine, _ command: Command) throws {
         let files = FileManager.default
-        try files.copyItem(
-            atPath: machine.guestFiles.string, toPath: path.appending("guest").string)
+        try HostFiles.copy(machine.guestFiles, to: path.appending("guest"))
         if machine.share == nil {
             try files.createDirectory(atPath: share.string, withIntermediateDirectories: false)
         }
@@ -117,9 +133,9 @@ struct RunDirectory: Sendable {
 
     /// A path as fstab(5) wants it.
     private static func escaped(_ path: FilePath) -> String {
-        [#"\"#: #"\134"#, " ": #"\040"#, "\t": #"\011"#, "\n": #"\012"#].reduce(path.string) {
-            $0.replacing($1.key, with: $1.value)
-        }
+        // The backslash first: the others bring some of their own.
+        [(#"\"#, #"\134"#), (" ", #"\040"#), ("\t", #"\011"#), ("\n", #"\012"#)]
+            .reduce(path.string) { $0.replacing($1.0, with: $1.1) }
     }
 
     private func nulTerminated(_ items: [String]) -> String {

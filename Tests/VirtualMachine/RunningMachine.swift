@@ -45,18 +45,23 @@ public final class RunningMachine: Sendable {
         let interactive = command == .shell
         let directory = try RunDirectory(machine, command)
         let channels: Channels
-        do {
+        do throws(MachineError) {
             channels = try Channels(directory)
-            reaper = try Reaper(directories: directory.directories)
             defer { channels.closeGuestEnds() }
-            child = try Child.start(
-                "/bin/sh",
-                arguments: ["sh", "-c", Self.launcher, kernel.string, directory.path.string]
-                    + directory.kernelArguments(machine, interactive: interactive),
-                environment: ["TMPDIR=\(directory.memory)", "PATH=/usr/bin:/bin"],
-                descriptors: channels.guestEnds)
+            let reaper = try Reaper(directories: directory.directories)
+            do throws(MachineError) {
+                child = try Child.start(
+                    "/bin/sh",
+                    arguments: ["sh", "-c", Self.launcher, kernel.string, directory.path.string]
+                        + directory.kernelArguments(machine, interactive: interactive),
+                    environment: ["TMPDIR=\(directory.memory)", "PATH=/usr/bin:/bin"],
+                    descriptors: channels.guestEnds)
+            } catch {
+                reaper.dismiss()
+                throw error
+            }
+            self.reaper = reaper
         } catch {
-            // A reaper that has been started ends with its input, and finds nothing to do.
             directory.remove()
             throw error
         }
@@ -67,10 +72,9 @@ public final class RunningMachine: Sendable {
     }
 
     /// Waits until the guest has run `vm-signal NAME`. Files it had written to /vm are there then.
-    public func signal(_ name: String, within limit: Duration = .seconds(120))
-        async
-        throws(MachineError)
-    {
+    public func signal(
+        _ name: String, within limit: Duration = .seconds(120)
+    ) async throws(MachineError) {
         let board = board
         await withTaskGroup { group in
             group.addTask { await board.wait(for: name) }
@@ -83,8 +87,8 @@ public final class RunningMachine: Sendable {
         throw .noSignal(name, within: limit)
     }
 
-    /// Ends the machine at once, as a crash of its kernel does: what the disks had been given stays.
-    /// Safe at any time, also when the machine has ended.
+    /// Ends the machine at once, as a crash of its kernel does: what the disks had been given
+    /// stays. Safe at any time, also when the machine has ended.
     public func kill() {
         end(as: .killed)
     }
@@ -112,7 +116,10 @@ public final class RunningMachine: Sendable {
             take($0, from: \.errorOutput, .standardError)
         }
         if interactive {
-            relay(.standardInput, in: DispatchGroup()) { forward($0, to: channels.input) }
+            // The end of our input is, on the guest's terminal, a Control-D.
+            relay(.standardInput, in: DispatchGroup()) {
+                forward($0.isEmpty ? [4] : $0, to: channels.input)
+            }
         }
         after(machine.timeLimit) { $0.end(as: .timeLimit($0.machine.timeLimit)) }
         Thread.detachNewThread { [self] in

@@ -15,7 +15,7 @@ import VirtualMachine
             ("[  242.0] INFO: task mount:77 blocked for more than 120 seconds.", .blocked),
             ("[   70.0] vm: INFO: task 77 (mount) blocked for more than 60 seconds", .blocked),
             (
-                "[   30.0] vm: the device a was suspended for more than 20 seconds; resuming it",
+                "[   30.0] vm: the device a was suspended for more than 20 s; resuming it",
                 .suspended
             ),
             ("[   30.0] vm: the device a b was left suspended", .suspended),
@@ -34,7 +34,7 @@ import VirtualMachine
             "[    3.1] systemd[1]: BUG: is a word in a unit's name",
             "[    3.1] debug: WARNING is a word",
             "[    3.1] INFO: lockdep is turned off.",
-            "[    3.1] device-mapper: snapshots: Invalidating snapshot: Unable to allocate exception.",
+            "[    3.1] device-mapper: snapshots: Invalidating snapshot: Error reading.",
             "[    0.0] Unknown kernel command line parameters",
         ])
     func harmless(_ line: String) {

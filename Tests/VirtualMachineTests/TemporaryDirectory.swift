@@ -7,7 +7,7 @@ final class TemporaryDirectory: Sendable {
 
     init() throws {
         let parent = FileManager.default.temporaryDirectory
-        let directory = parent.appendingPathComponent("vm test \(UUID().uuidString)")
+        let directory = parent.appendingPathComponent(#"vm test\ \#(UUID().uuidString)"#)
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: false)
         path = FilePath(directory.path)
     }

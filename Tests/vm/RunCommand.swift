@@ -7,8 +7,8 @@ struct RunCommand: AsyncParsableCommand {
         commandName: "run",
         abstract: "Boots the machine and runs a command in it.",
         discussion: """
-            The exit status is the command's; 99 if the kernel failed the run (an oops, a warning, a \
-            task that was blocked, a device that was left suspended); 124 at the time limit.
+            The exit status is the command's; 99 if the kernel failed the run (an oops, a warning, \
+            a task that was blocked, a device that was left suspended); 124 at the time limit.
             """)
 
     @OptionGroup var options: MachineOptions

@@ -52,6 +52,14 @@ int clinux_interrupted(void);
 int clinux_watch_renames(const char *directory);
 void clinux_drain(int fd);
 
+// A descriptor for `clinux_watch_writers` to add files to (inotify(7)), or -1.
+int clinux_writers_fd(void);
+// Reports, from now on, that somebody who had `path` open for writing has closed it; the watch's
+// number, the same for a file that is watched already, or -1.
+int clinux_watch_writers(int fd, const char *path);
+// The number of the next watch that has something to report; -1 if none has.
+int clinux_next_writer(int fd);
+
 // A pipe, both ends close-on-exec: `ends[0]` to read, `ends[1]` to write.
 int clinux_pipe(int ends[2]);
 

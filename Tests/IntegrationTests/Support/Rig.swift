@@ -1,4 +1,5 @@
 import Block
+import Glibc
 import SystemPackage
 import Testing
 
@@ -65,7 +66,7 @@ struct Rig {
 
     private static func prepareMachine() async throws -> Leftovers {
         guard Files.exists("/dev/mapper/control"), Files.exists(FilePath(Dmsnap.program)),
-            try await sh("id -u") == "0"
+            geteuid() == 0
         else { throw NoDeviceMapper() }
         if !Files.exists("/etc/dmsnap/password") {
             try await sh(
@@ -125,14 +126,26 @@ struct Rig {
 
     /// Mounts through dmsnap, and waits until the session is there.
     func mount(_ options: String = "rw") async throws {
+        let before = openSessions()
         try await sh("mount -o \(options) \(quoted(status().path)) \(mountPoint)")
-        try await eventually("the session is open") { try await status().state == "open" }
+        try await eventually("the session is open") { openSessions() != before }
+    }
+
+    /// The directories whose record says `open`; asked of the files, since a program started for
+    /// every look would keep the one processor of User-Mode Linux from everything else.
+    func openSessions() -> [String] {
+        let names = (try? Files.list(FilePath(base))) ?? []
+        return names.filter { name in
+            let record = FilePath(base).appending(name).appending("session.json")
+            guard let bytes = try? Files.read(record) else { return false }
+            return String(decoding: bytes, as: UTF8.self).contains("\"state\" : \"open\"")
+        }
     }
 
     /// Unmounts, and waits until the session is closed.
     func unmount() async throws {
         try await sh("umount \(mountPoint)")
-        try await eventually("the session is closed") { try await status().state == "armed" }
+        try await eventually("the session is closed") { openSessions().isEmpty }
     }
 
     /// Mounts, runs a shell script in the mount, unmounts; gives the session that this made.
@@ -158,20 +171,14 @@ struct Rig {
 
 /// What tests must not leave behind.
 struct Leftovers: Equatable, CustomStringConvertible {
-    let mapped: String
-    let loops: String
-    let monitors: String
-    let semaphores: String
+    let description: String
 
     static func now() async throws -> Leftovers {
         Leftovers(
-            mapped: try await sh("dmsetup ls"),
-            loops: try await sh("losetup -a | grep -v '(deleted)' || true"),
-            monitors: try await sh("pgrep -x dmsnap || true"),
-            semaphores: try await sh("dmsetup udevcookies | tail -n +2"))
-    }
-
-    var description: String {
-        "device-mapper: \(mapped); loop: \(loops); monitors: \(monitors); cookies: \(semaphores)"
+            description: try await sh(
+                """
+                echo device-mapper:; dmsetup ls; echo loop devices:; losetup -a | grep -v deleted || :
+                echo monitors:; pgrep -x dmsnap || :; echo cookies:; dmsetup udevcookies | tail -n +2
+                """))
     }
 }

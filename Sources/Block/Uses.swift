@@ -1,0 +1,71 @@
+internal import SystemPackage
+
+/// What keeps a block device in use, besides programs that merely have it open.
+public enum DeviceUse: Hashable, Sendable {
+    /// Mounted, in this mount namespace or another.
+    case mount(Mount)
+    /// Swapped on.
+    case swap
+    /// Under another device: device-mapper's, md's.
+    case holder(String)
+
+    /// For messages: `it is mounted on /srv`.
+    public var description: String {
+        switch self {
+        case .mount(let mount): "it is mounted on \(mount.target)"
+        case .swap: "it is swapped on"
+        case .holder(let name): "the device \(name) is built on it"
+        }
+    }
+}
+
+/// Finds what uses a device.
+public enum DeviceUses {
+    /// The uses that this namespace's mount table doesn't show: mounts in other namespaces, swap,
+    /// devices built on it.
+    ///
+    /// It reads the mount table of one process in every other mount namespace, so ask only when
+    /// something has the device open.
+    public static func hidden(of number: DeviceNumber) -> [DeviceUse] {
+        var uses: [DeviceUse] = mountsElsewhere(of: number).map { .mount($0) }
+        if isSwap(number) { uses.append(.swap) }
+        for holder in Sysfs.related(number, "holders") {
+            let name =
+                Sysfs.attribute(Sysfs.directory(holder).appending("dm/name"))
+                ?? Sysfs.kernelName(holder) ?? "\(holder)"
+            uses.append(.holder(name))
+        }
+        return uses
+    }
+
+    private static func mountsElsewhere(of number: DeviceNumber) -> [Mount] {
+        guard let processes = try? Files.list("/proc") else { return [] }
+        var seen: Set<UInt64> = [namespace("self") ?? 0]
+        var found: [Mount] = []
+        for process in processes where process.allSatisfy({ $0.isASCII && $0.isNumber }) {
+            // A kernel thread, or one that has just ended, has none to read.
+            guard let namespace = namespace(process), seen.insert(namespace).inserted,
+                let mounts = try? MountTable.read(FilePath("/proc/\(process)/mountinfo"))
+            else { continue }
+            found += mounts.filter { MountTable.isOf(number, $0) }
+        }
+        return found
+    }
+
+    /// A namespace's inode number; the same is the same namespace (namespaces(7)).
+    private static func namespace(_ process: String) -> UInt64? {
+        try? FileStatus(FilePath("/proc/\(process)/ns/mnt")).inode
+    }
+
+    /// By /proc/swaps, whose first column is a path with `\040` and the like in it.
+    private static func isSwap(_ number: DeviceNumber) -> Bool {
+        guard let bytes = try? Files.read("/proc/swaps") else { return false }
+        let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n").dropFirst()
+        return lines.contains { line in
+            guard let path = line.split(whereSeparator: { $0 == " " || $0 == "\t" }).first,
+                let status = try? FileStatus(FilePath(String(path)))
+            else { return false }
+            return status.kind == .blockDevice && status.deviceNumber == number
+        }
+    }
+}

@@ -1,0 +1,176 @@
+import Block
+import DeviceMapper
+import ExceptionStore
+import FoundationEssentials
+import SystemPackage
+
+/// What assembling an activated device did.
+public enum AssemblyOutcome: Sendable {
+    /// Origin and store are together again; what the last boot left open is this session.
+    case assembled(interrupted: Session?)
+    /// Its tables are loaded.
+    case alreadyAssembled
+    /// The device, the image, or the file system that holds its store is not there yet.
+    case notThere
+    /// It never was activated to the end, or was being deactivated: that was completed.
+    case forgotten
+}
+
+/// `assemble`: after a reboot or a crash, origin and store together again.
+extension SnapshotService {
+    /// Every activation, with what assembling it came to.
+    public func assembleAll() throws(SessionsError)
+        -> [(Activation, Result<AssemblyOutcome, SessionsError>)]
+    {
+        try activations().map { activation in
+            (
+                activation,
+                Result { () throws(SessionsError) in try assemble(activation.id) }
+            )
+        }
+    }
+
+    /// The active ones whose origin isn't there.
+    public func missing() throws(SessionsError) -> [Activation] {
+        try asSessionsError {
+            try activations().filter { activation in
+                try activation.phase == .active
+                    && deviceMapper.info(MapperNames.origin(activation)) == nil
+            }
+        }
+    }
+
+    /// Puts one activated device together again, if its parts are there.
+    ///
+    /// What the last boot captured becomes a session, marked interrupted if it was open; a new store
+    /// is armed. The old one is never attached again: nothing that a crash left in it can come back
+    /// to life.
+    public func assemble(_ id: String) throws(SessionsError) -> AssemblyOutcome {
+        try operating(on: id) { current in
+            if current.phase != .active {
+                _ = try takeDown(current)
+                return .forgotten
+            }
+            let origin = try MapperNames.origin(current)
+            if try deviceMapper.info(origin)?.hasLiveTable == true {
+                _ = try recoverLocked(current)
+                return .alreadyAssembled
+            }
+            guard Files.exists(current.base), let found = try locate(current) else {
+                return .notThere
+            }
+            let named = try storeIsThere(current)
+            guard named else { return .notThere }
+            try removeRemains(current)
+            var located = try change(id) {
+                $0.path = found.path.string
+                $0.identity = found.identity
+            }
+            if current.kind == .image { try attachImage(located) }
+            try refuseResized(located)
+            let interrupted = try closeLastBoot(&located)
+            try armAgain(located)
+            // The raw device was kept from everybody; now its rules may give it its links.
+            try kernel.trigger(source(located).number)
+            return .assembled(interrupted: interrupted)
+        }
+    }
+
+    /// The base directory may be a mount point whose file system isn't there yet.
+    private func storeIsThere(_ activation: Activation) throws -> Bool {
+        if Files.exists(Layout.store(in: activation.directory)) { return true }
+        if try namedStore(activation) != nil { return true }
+        // Dropped or renamed before a crash: then the directory of armed stores is there.
+        return Files.exists(activation.armedDirectory(activation.store).removingLastComponent())
+    }
+
+    /// Devices of ours without their origin: `dmsetup remove` by hand, or a crash while loading.
+    private func removeRemains(_ activation: Activation) throws {
+        try deviceMapper.inTransaction { transaction in
+            for device in try deviceMapper.devices()
+            where MapperNames.belongs(uuid: device.uuid, to: activation) {
+                if let name = DeviceName(escaped: device.name) {
+                    try deviceMapper.remove(name, in: transaction)
+                }
+            }
+        }
+    }
+
+    private func attachImage(_ activation: Activation) throws {
+        let path = FilePath(activation.path)
+        if try kernel.loops(on: path).isEmpty {
+            _ = try kernel.attachLoop(path, sector: activation.sector)
+        }
+    }
+
+    /// What has grown would have a tail that nobody captures; what has shrunk can't be loaded.
+    private func refuseResized(_ activation: Activation) throws {
+        let device = try kernel.blockDevice(source(activation).path)
+        guard device.size == activation.size else {
+            throw SessionsError.unsuitable(
+                device: activation.path,
+                reason: "its size is \(device.size.bytes) bytes and was \(activation.size.bytes) "
+                    + "when it was activated; put that back, or deactivate \(activation.name)")
+        }
+    }
+
+    /// Makes sessions of the stores of the last boot, the older first.
+    ///
+    /// - Returns: the session that was open, now marked interrupted.
+    private func closeLastBoot(_ activation: inout Activation) throws -> Session? {
+        let now = try kernel.fingerprint(source(activation).path)
+        if let next = activation.nextStore {
+            // The exchange was under way. If the kernel had written the new store's header, it may
+            // have captured already, alone or beside the old one: both become sessions. What both
+            // hold they hold alike, so the earliest contents still are the right ones.
+            if try wasLoaded(activation.armedDirectory(next)) {
+                let end = activation.nextBaseline ?? activation.baseline
+                _ = try settle(activation, end: end, wasInvalid: false)
+            } else {
+                try Files.removeDirectory(activation.armedDirectory(next))
+                try change(activation.id) { $0.nextStore = nil }
+            }
+            activation = try change(activation.id) { _ in }
+        }
+        // Whatever a store of the last boot holds was cut short, named or not: a clean end leaves an
+        // empty one.
+        let session = try finish(activation, end: now, wasInvalid: false, interrupted: true)
+        let isBroken = session == nil && activation.baseline != now
+        activation = try change(activation.id) { current in
+            current.store += 1
+            current.session = nil
+            current.isInvalid = false
+            current.baseline = now
+            if let session { current.nextIndex = session.record.index + 1 }
+            if isBroken || current.broken != nil {
+                current.chain = UUID().uuidString.lowercased()
+                current.nextIndex = 0
+                current.broken = nil
+            }
+        }
+        return session
+    }
+
+    /// Whether the kernel has ever used a store: it then has a header.
+    private func wasLoaded(_ directory: FilePath) throws -> Bool {
+        let path = Layout.store(in: directory)
+        guard Files.exists(path) else { return false }
+        let start = try OwnedDescriptor.open(path, .readOnly).read(count: 4, at: 0)
+        return start.contains { $0 != 0 }
+    }
+
+    private func armAgain(_ activation: Activation) throws {
+        var undo = Undo()
+        do {
+            try makeStore(activation, activation.store)
+            let directory = activation.armedDirectory(activation.store)
+            undo.add("detaching the store") { try detachStore(in: directory) }
+            let loop = try kernel.attachLoop(
+                Layout.store(in: directory), sector: activation.sector)
+            try loadTables(
+                activation, source: source(activation).number, store: loop.number)
+        } catch {
+            throw undo.run(after: error)
+        }
+    }
+}

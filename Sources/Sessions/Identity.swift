@@ -1,0 +1,118 @@
+import Block
+import SystemPackage
+
+/// Which device or file an activation means, when names have changed.
+extension SnapshotService {
+    /// The identity of an image file.
+    func identity(ofImage path: FilePath, _ contents: Contents) throws(SystemError)
+        -> SourceIdentity
+    {
+        let status = try FileStatus(path)
+        return SourceIdentity(
+            contents: contents, hardware: [], fileSystem: status.fileSystem,
+            fileSystemUUID: kernel.fileSystemUUID(holding: path), inode: status.inode)
+    }
+
+    /// Finds an activation's device or image again, also under another name.
+    ///
+    /// - Returns: its path and identity now; nil if it isn't there.
+    /// - Throws: `unsuitable` if several things could be it, or if what has its name is another:
+    ///   it is never guessed.
+    func locate(
+        _ activation: Activation
+    ) throws(SessionsError) -> (path: FilePath, identity: SourceIdentity)? {
+        try asSessionsError {
+            switch activation.kind {
+            case .image: return try locateImage(activation)
+            case .block: return try locateBlock(activation)
+            }
+        }
+    }
+
+    private func locateImage(
+        _ activation: Activation
+    ) throws -> (path: FilePath, identity: SourceIdentity)? {
+        let path = FilePath(activation.path)
+        guard Files.exists(path) else { return nil }
+        let status = try FileStatus(path)
+        guard status.kind == .regular else { return nil }
+        let found = try identity(ofImage: path, activation.identity.contents)
+        let known = activation.identity
+        // Device numbers change between boots; the holding file system's UUID does not.
+        let sameFileSystem =
+            known.fileSystemUUID == nil && found.fileSystemUUID == nil
+            || known.fileSystemUUID == found.fileSystemUUID
+        guard found.inode == known.inode, sameFileSystem else {
+            throw SessionsError.unsuitable(
+                device: activation.path,
+                reason: "it is another file than was activated; put that one back, or deactivate "
+                    + "\(activation.name)")
+        }
+        guard status.size.bytes / SectorCount.size * SectorCount.size == activation.size.bytes
+        else {
+            throw SessionsError.unsuitable(
+                device: activation.path,
+                reason: "its size is \(status.size.bytes) bytes and was \(activation.size.bytes) "
+                    + "when it was activated; put that back, or deactivate \(activation.name)")
+        }
+        return (path, found)
+    }
+
+    private func locateBlock(
+        _ activation: Activation
+    ) throws -> (path: FilePath, identity: SourceIdentity)? {
+        var found: [(path: FilePath, identity: SourceIdentity)] = []
+        for path in kernel.blockDevices() {
+            guard let device = try? kernel.blockDevice(path), device.size == activation.size,
+                device.hardwareIdentity == activation.identity.hardware,
+                let contents = try? kernel.contents(path),
+                Self.isSame(contents, activation)
+            else { continue }
+            var identity = activation.identity
+            identity.hardware = device.hardwareIdentity
+            found.append((path, identity))
+        }
+        guard found.count > 1 else { return found.first }
+        // Several that nothing tells apart: only the one with its old name, if it says something.
+        if !activation.identity.hardware.isEmpty || activation.identity.contents.uuid != nil,
+            let named = found.first(where: { $0.path.string == activation.path })
+        {
+            return named
+        }
+        throw SessionsError.unsuitable(
+            device: activation.path,
+            reason: "several devices look like it ("
+                + found.map(\.path.string).joined(separator: ", ")
+                + "), and nothing tells them apart")
+    }
+
+    /// Whether contents found now can be those of the activation: the device is as the armed store's
+    /// baseline says, or at least the same partition.
+    ///
+    /// A mount may change a label or even the UUID, so a session that is open proves less.
+    private static func isSame(_ contents: Contents, _ activation: Activation) -> Bool {
+        if let partition = activation.identity.contents.partitionUUID {
+            return contents.partitionUUID == partition
+        }
+        if !activation.identity.hardware.isEmpty { return true }
+        return contents.type == activation.baseline.contents.type
+            && contents.uuid == activation.baseline.contents.uuid
+    }
+
+    /// The activation that a raw block device belongs to, by what it is; for the udev rule that keeps
+    /// others off it.
+    public func claimant(of device: String) throws(SessionsError) -> Activation? {
+        let candidates = try activations().filter { $0.kind == .block }
+        guard !candidates.isEmpty else { return nil }
+        return try asSessionsError {
+            let path = FilePath(device)
+            let block = try kernel.blockDevice(path)
+            let contents = try? kernel.contents(path)
+            return candidates.first { activation in
+                block.size == activation.size
+                    && block.hardwareIdentity == activation.identity.hardware
+                    && contents.map { Self.isSame($0, activation) } ?? false
+            }
+        }
+    }
+}
