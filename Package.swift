@@ -121,6 +121,8 @@ let package = Package(
             name: "VirtualMachineTests", dependencies: ["VirtualMachine", system],
             swiftSettings: strict),
         .testTarget(
+            name: "RebootTests", dependencies: ["VirtualMachine", system], swiftSettings: strict),
+        .testTarget(
             name: "IntegrationTests",
             dependencies: ["Block", "ExceptionStore", system, subprocess],
             exclude: ["client.c"],
