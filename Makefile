@@ -21,6 +21,7 @@ STATIC_RUNTIME = $(shell dirname $$(dirname $$(realpath $$(command -v $(SWIFT)))
 BUILD_PACKAGES = libdevmapper-dev libblkid-dev libmount-dev libudev-dev zlib1g-dev libcrypt-dev \
 	pkg-config gcc libc6-dev
 TEST_PACKAGES  = user-mode-linux dmsetup udev kmod systemd e2fsprogs xfsprogs btrfs-progs dosfstools \
+	f2fs-tools nilfs-tools jfsutils \
 	util-linux mount fdisk jq procps
 
 .PHONY: help setup build unit integration test demo check fmt vm install uninstall bench clean
@@ -45,11 +46,12 @@ build: ## Build the program, the C library, and everything that is installed.
 
 unit: ## Run the tests that need no device-mapper and no root.
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build --skip IntegrationTests
+	$(SWIFT) test --skip-build --skip IntegrationTests --skip RebootTests
 
 integration: build stage ## Run the tests on the kernel's own device-mapper, in User-Mode Linux.
 	$(SWIFT) build --build-tests
-	Tests/integrate $(FILTER)
+	Tests/integrate $(SUITE)
+	$(SWIFT) test --skip-build --filter RebootTests
 
 test: setup check unit integration ## Do all set-up and pass every test.
 

@@ -8,6 +8,8 @@ public enum DeviceUse: Hashable, Sendable {
     case swap
     /// Under another device: device-mapper's, md's.
     case holder(String)
+    /// One of several devices of a mounted file system, by its UUID.
+    case member(String)
 
     /// For messages: `it is mounted on /srv`.
     public var description: String {
@@ -15,6 +17,7 @@ public enum DeviceUse: Hashable, Sendable {
         case .mount(let mount): "it is mounted on \(mount.target)"
         case .swap: "it is swapped on"
         case .holder(let name): "the device \(name) is built on it"
+        case .member(let uuid): "it is one of the devices of the mounted file system \(uuid)"
         }
     }
 }
@@ -35,7 +38,18 @@ public enum DeviceUses {
                 ?? Sysfs.kernelName(holder) ?? "\(holder)"
             uses.append(.holder(name))
         }
-        return uses
+        return uses + multipleDevices(of: number)
+    }
+
+    /// The mount table names one device of a btrfs; sysfs has them all
+    /// (/sys/fs/btrfs/<uuid>/devices, there while it is mounted).
+    private static func multipleDevices(of number: DeviceNumber) -> [DeviceUse] {
+        guard let name = Sysfs.kernelName(number) else { return [] }
+        let base = FilePath("/sys/fs/btrfs")
+        return ((try? Files.list(base)) ?? []).compactMap { uuid in
+            let device = base.appending(uuid).appending("devices").appending(name)
+            return Files.exists(device) ? .member(uuid) : nil
+        }
     }
 
     private static func mountsElsewhere(of number: DeviceNumber) -> [Mount] {

@@ -29,5 +29,12 @@ struct Status: ParsableCommand {
             return [one.device, one.path, one.state.rawValue, one.session ?? "-", store]
         }
         try Output.print(Output.table(["DEVICE", "MOUNT", "STATE", "SESSION", "STORE"], rows))
+        for one in all {
+            guard let warning = one.warning else { continue }
+            try Output.print(
+                """
+                warning: \(Output.visible(warning)): sessions up to now restore only with --force
+                """)
+        }
     }
 }

@@ -14,6 +14,8 @@ struct Reconciler {
 
     /// How long the rule may take before the monitor opens the session itself.
     static let rulePatience: Duration = .seconds(5)
+    /// How long a program may have the device open and write to it before that counts as a use.
+    static let holdPatience: Duration = .seconds(10)
     /// How soon to look again at a device that somebody still has open after its last unmount.
     static let probing: Duration = .milliseconds(50)
     /// How often to look at devices whose open count and fill nobody tells of.
@@ -23,6 +25,7 @@ struct Reconciler {
     let log: Logger
     private let clock = ContinuousClock()
     private var announced: [String: ContinuousClock.Instant] = [:]
+    private var held: [String: ContinuousClock.Instant] = [:]
     private var closing: [String: Int] = [:]
     private var warned: Set<String> = []
     private var complaints: [String: String] = [:]
@@ -55,8 +58,9 @@ struct Reconciler {
                 if case .after(let soon) = wish, case .after(let other) = next {
                     next = .after(min(soon, other))
                 }
+                complaints[one.activation.id] = nil
             } catch {
-                log.error("\(one.activation.path): \(error)")
+                complain(one.activation, "\(error)")
             }
         }
         return next
@@ -76,13 +80,15 @@ struct Reconciler {
                 }
                 complaints[activation.id] = nil
             } catch {
-                // Once: it is tried again at every event.
-                let complaint = "\(error)"
-                if complaints.updateValue(complaint, forKey: activation.id) != complaint {
-                    log.error("\(activation.path): can't be assembled: \(complaint)")
-                }
+                complain(activation, "can't be assembled: \(error)")
             }
         }
+    }
+
+    /// Once: what failed is tried again at every event.
+    private mutating func complain(_ activation: Activation, _ complaint: String) {
+        guard complaints.updateValue(complaint, forKey: activation.id) != complaint else { return }
+        log.error("\(activation.path): \(complaint)")
     }
 
     /// Somebody wrote past the origin: told at once, and kept.
@@ -113,11 +119,23 @@ struct Reconciler {
             announced[one.activation.id] = nil
             return try one.uses.isEmpty ? close(one) : .after(Self.slow)
         }
-        if !one.uses.isEmpty { return try open(one) }
+        if !one.uses.isEmpty || isHeld(one) { return try open(one) }
         announced[one.activation.id] = nil
         // Written to without a mount, and let go of: that is a session of its own.
         if one.openCount == 0, holdsWrites(one) { return try close(one) }
         return .after(Self.slow)
+    }
+
+    /// Open for long, written to, and by nothing that /proc or sysfs names: a use all the same.
+    private mutating func isHeld(_ one: Watched) -> Bool {
+        let id = one.activation.id
+        guard one.openCount > 0, holdsWrites(one) else {
+            held[id] = nil
+            return false
+        }
+        let since = held[id] ?? clock.now
+        held[id] = since
+        return clock.now - since >= Self.holdPatience
     }
 
     private func holdsWrites(_ one: Watched) -> Bool {

@@ -214,8 +214,8 @@ extension SnapshotService {
                 identity: source.identity, size: source.size, sector: source.sector,
                 chunkSize: chunk.bytes, baseDirectory: base.string,
                 chain: chain?.id ?? UUID().uuidString.lowercased(), nextIndex: chain?.next ?? 0,
-                store: 1, session: nil, nextStore: nil, baseline: source.fingerprint,
-                phase: .activating, isInvalid: false)
+                store: 1, baseline: source.fingerprint, phase: .activating,
+                isBrokenInside: false, isInvalid: false)
             document[id: activation.id] = activation
             if !document.baseDirectories.contains(base.string) {
                 document.baseDirectories.append(base.string)

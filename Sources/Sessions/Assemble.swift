@@ -142,11 +142,9 @@ extension SnapshotService {
             current.isInvalid = false
             current.baseline = now
             if let session { current.nextIndex = session.record.index + 1 }
-            if isBroken || current.broken != nil {
-                current.chain = UUID().uuidString.lowercased()
-                current.nextIndex = 0
-                current.broken = nil
-            }
+            if isBroken || current.isBrokenInside { current.startChain() }
+            current.broken = nil
+            current.isBrokenInside = false
         }
         return session
     }

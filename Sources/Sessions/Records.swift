@@ -70,9 +70,18 @@ public struct Activation: Sendable, Codable, Identifiable {
     /// Why the device may have been written without us, since the present store was armed; nil if
     /// nobody saw such a thing.
     public var broken: String?
+    /// Whether that was while the current store held something already: then its session, too, is
+    /// not the whole of what changed.
+    public var isBrokenInside: Bool
     /// The kernel has dropped the current store: it has missed writes. Once true it stays so for
     /// this store, whatever the store's own header says.
     public var isInvalid: Bool
+
+    /// What was written without us is in no session: those before can't be restored through it.
+    mutating func startChain() {
+        chain = UUID().uuidString.lowercased()
+        nextIndex = 0
+    }
 
     var base: FilePath { FilePath(baseDirectory) }
 
@@ -158,6 +167,8 @@ public struct SessionRecord: Sendable, Codable {
     public var baseline: Fingerprint
     /// The device at the session's end; of the chain's last session, kept up by restores.
     public var end: Fingerprint?
+    /// Why it isn't the whole of what changed while it was open, if somebody wrote past us.
+    public var broken: String?
     /// For an offline session that a restore made: the session restored.
     public var restoreOf: String?
 }

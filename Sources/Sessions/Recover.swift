@@ -62,7 +62,15 @@ extension SnapshotService {
             }
             try detachStore(in: directory)
             try Files.removeDirectory(directory)
-            return try change(activation.id) { $0.nextStore = nil }
+            try forgetNext(activation)
+            return try registry.read()[id: activation.id]
+        }
+        guard try deviceMapper.info(new) != nil else {
+            // An invalid store had been taken away, and the new one had not come yet.
+            try detachStore(in: directory)
+            try Files.removeDirectory(directory)
+            try forgetNext(activation)
+            return try registry.read()[id: activation.id]
         }
         let end = activation.nextBaseline ?? activation.baseline
         _ = try settle(activation, end: end, wasInvalid: false)

@@ -89,7 +89,7 @@ extension SnapshotService {
         if chain.last?.record.chain != activation.chain, !request.force {
             throw SessionsError.brokenChain(
                 device: path, session: session.record.name,
-                reason: "it was written while it was not activated, after that session's chain")
+                reason: "it was written since without being captured")
         }
         let target = try open(FilePath(path), request)
         let report = try apply(chain, to: target, session, request, control)
@@ -164,6 +164,11 @@ extension SnapshotService {
             case .invalid:
                 throw SessionsError.invalidSession(
                     session: name, reason: "its store has missed writes")
+            }
+            if let broken = member.record.broken, !request.force {
+                throw SessionsError.brokenChain(
+                    device: member.record.device, session: session.record.name,
+                    reason: "while session \(name) was open \(broken)")
             }
             guard member.record.index == session.record.index + offset || request.force else {
                 throw SessionsError.brokenChain(

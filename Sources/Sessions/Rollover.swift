@@ -37,6 +37,11 @@ extension SnapshotService {
     ) throws -> RolloverOutcome {
         if activation.session == nil, try isEmptyWhileLoaded(activation) { return .nothingToDo }
         guard try isIdle(activation) else { return .inUse }
+        if try activation.isInvalid
+            || snapshotStatus(activation, store: activation.store) == .invalid
+        {
+            try giveUpStore(activation)
+        }
         // Nobody has it open, so nothing changes it before the suspend; who opens it until then, or
         // has written to it and closed it again, is seen there.
         let before = try snapshotStatus(activation, store: activation.store)
@@ -53,7 +58,7 @@ extension SnapshotService {
         return try settle(announced, end: end, wasInvalid: status == .invalid, restoreOf: restoreOf)
     }
 
-    private func isEmptyWhileLoaded(_ activation: Activation) throws -> Bool {
+    func isEmptyWhileLoaded(_ activation: Activation) throws -> Bool {
         guard !activation.isInvalid,
             let status = try snapshotStatus(activation, store: activation.store),
             let taken = status.chunksTaken(chunk: try chunkSize(activation).sectors)
@@ -85,20 +90,18 @@ extension SnapshotService {
                     // A mount that came since the look at the open count is covered by the store
                     // that is there: its session simply goes on.
                     guard try deviceMapper.info(origin)?.openCount == 0 else { throw Opened() }
-                    let status = try deviceMapper.status(old).first.flatMap {
-                        SnapshotStatus(line: $0.parameters)
-                    }
+                    let status = try snapshotStatus(activation, store: activation.store)
                     guard status == before else { throw Opened() }
                     var undoSnapshot = Undo()
                     do {
                         try loadSnapshot(
                             activation, store: next, of: source.number, on: loop.number,
                             in: transaction, undo: &undoSnapshot)
-                        try deviceMapper.remove(old, in: transaction)
+                        if status != nil { try deviceMapper.remove(old, in: transaction) }
                     } catch {
                         throw undoSnapshot.run(after: error)
                     }
-                    return status ?? .unknown
+                    return status ?? .invalid
                 }
             }
         } catch is Opened {
@@ -114,7 +117,27 @@ extension SnapshotService {
         }
     }
 
-    private func forgetNext(_ activation: Activation) throws(SessionsError) {
+    /// Takes away an invalid store that the kernel has dropped, and frees what it holds.
+    ///
+    /// It misses writes, so nothing can be restored from it; and it may be what fills the file system
+    /// that the next store needs.
+    private func giveUpStore(_ activation: Activation) throws {
+        try markInvalid(activation.id)
+        let origin = try MapperNames.origin(activation)
+        let old = try MapperNames.snapshot(activation, store: activation.store)
+        if try deviceMapper.info(old) != nil {
+            try deviceMapper.inTransaction { transaction in
+                try deviceMapper.whileSuspended(origin, in: transaction, freezing: false) {
+                    try deviceMapper.remove(old, in: transaction)
+                }
+            }
+        }
+        try detachStore(in: activation.directory)
+        try OwnedDescriptor.open(Layout.store(in: activation.directory), .readWrite)
+            .resize(to: ByteCount(0))
+    }
+
+    func forgetNext(_ activation: Activation) throws(SessionsError) {
         try change(activation.id) { current in
             current.nextStore = nil
             current.nextBaseline = nil
@@ -138,12 +161,9 @@ extension SnapshotService {
             current.isInvalid = false
             current.baseline = end
             if let ended { current.nextIndex = ended.record.index + 1 }
-            // What was written without us is in no session: those before can't be restored through it.
-            if current.broken != nil {
-                current.chain = UUID().uuidString.lowercased()
-                current.nextIndex = 0
-                current.broken = nil
-            }
+            if current.isBrokenInside { current.startChain() }
+            current.broken = nil
+            current.isBrokenInside = false
         }
         return ended.map { .closed($0) } ?? .dropped
     }
@@ -183,6 +203,12 @@ extension SnapshotService {
             record.bytes = count?.bytes
             record.end = end
             record.interrupted = record.interrupted || interrupted
+            if activation.isBrokenInside { record.broken = activation.broken }
+            // A restore that takes long looks like a use, and its session was opened as one.
+            if let restoreOf {
+                record.kind = .offline
+                record.restoreOf = restoreOf
+            }
             return record
         }
         if isNamed {
@@ -192,9 +218,7 @@ extension SnapshotService {
             return Session(directory: directory, record: record)
         }
         let name = try name(directory, in: activation) { name in
-            var record = newRecord(activation, name: name, kind: .offline)
-            record.restoreOf = restoreOf
-            return closed(record)
+            closed(newRecord(activation, name: name, kind: .offline))
         }
         return try self.session(at: Layout.session(in: activation.base, name))
     }

@@ -70,7 +70,8 @@ extension SnapshotService {
         guard activation.session != nil else { return }
         var record = try session(at: activation.directory).record
         record.state = .invalid
-        try write(record, in: activation.directory)
+        // The registry has it; the sessions' file system may be the very thing that is full.
+        try? write(record, in: activation.directory)
     }
 
     /// A loop device over an image besides our own: what is written there escapes.
@@ -86,7 +87,19 @@ extension SnapshotService {
     /// Keeps, on disk, that somebody wrote to the device past its origin: sessions before can't be
     /// restored through that.
     public func markBroken(_ id: String, _ reason: String) throws(SessionsError) {
-        try change(id) { $0.broken = $0.broken ?? reason }
+        guard let activation = try activations().first(where: { $0.id == id }) else { return }
+        let isEmpty = try asSessionsError {
+            try activation.session == nil && isEmptyWhileLoaded(activation)
+        }
+        try change(id) { current in
+            current.broken = current.broken ?? reason
+            // With nothing in the present store the break lies before it.
+            if isEmpty, current.store == activation.store, current.session == nil {
+                current.startChain()
+            } else {
+                current.isBrokenInside = true
+            }
+        }
     }
 
     /// Tells udev, and whoever's rules match it, of a mount (`opened`) or its end (`closed`).

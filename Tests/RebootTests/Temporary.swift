@@ -8,8 +8,9 @@ func makeTemporaryDirectory() throws -> FilePath {
         unsafe buffer.baseAddress.flatMap { unsafe mkdtemp($0) } != nil
     }
     guard made else { throw Errno(rawValue: errno) }
-    return FilePath(template.dropLast().map { Character(Unicode.Scalar(UInt8($0))) }.reduce(
-        into: "", { $0.append($1) }))
+    return FilePath(
+        template.dropLast().map { Character(Unicode.Scalar(UInt8($0))) }.reduce(
+            into: "", { $0.append($1) }))
 }
 
 /// Removes a directory of plain files.

@@ -51,15 +51,13 @@ struct Rig {
         let rig = Rig(
             kind: kind, directory: directory, file: file, device: device,
             mountPoint: "\(directory)/mnt", base: "\(directory)/snapshot")
-        var failure: (any Error)?
         do {
             try await body(rig)
         } catch {
-            failure = error
+            Issue.record(error)
             print(try await Self.diagnosis())
         }
         try await rig.takeDown()
-        if let failure { throw failure }
         let after = try await Leftovers.now()
         #expect(after == before, "the test left something behind")
     }
@@ -89,9 +87,10 @@ struct Rig {
 
     private func takeDown() async throws {
         try await sh("umount -R \(mountPoint) 2>/dev/null || true")
-        if try await Dmsnap.status().contains(where: { $0.device == device }) {
-            _ = try await Dmsnap.call(["deactivate", device, "--passfile", Dmsnap.passfile])
+        for other in try await Dmsnap.status() {
+            _ = try await Dmsnap.call(["deactivate", other.device, "--passfile", Dmsnap.passfile])
         }
+        try await sh("umount -R \(quoted(base)) 2>/dev/null || true")
         if kind == .block { try await sh("losetup -d \(device)") }
         try await sh("rm -rf \(quoted(directory))")
         // Nothing is activated any more, so the monitor ends by itself.
