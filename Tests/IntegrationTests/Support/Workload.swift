@@ -52,17 +52,22 @@ enum Workload {
         }
     }
 
+    /// Made once: making bytes one by one takes a debug build longer than writing them.
+    private static let noise: [UInt8] = {
+        var random = SplitMix(state: 7)
+        return (0..<(1 << 17)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+    }()
+    private static let text: [UInt8] = (0..<4000).flatMap { number in
+        Array("line \(number) of some text that compresses well\n".utf8)
+    }
+
     /// One to eight pages of random or text data, at a random page.
     private static func write(_ path: FilePath, _ random: inout SplitMix) throws {
         let file = try OwnedDescriptor.open(path, .readWrite)
         let count = (1 + random.below(8)) * 4096
-        let bytes: [UInt8]
-        if random.below(2) == 0 {
-            bytes = (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
-        } else {
-            let line = Array("line \(random.next()) of some text that compresses well\n".utf8)
-            bytes = (0..<count).map { line[$0 % line.count] }
-        }
+        let source = random.below(2) == 0 ? Self.noise : Self.text
+        let start = random.below(source.count - count)
+        let bytes = Array(source[start..<start + count])
         try file.write(bytes, at: UInt64(random.below(128)) * 4096)
         if random.below(4) == 0 { try file.synchronize() }
     }
