@@ -69,7 +69,7 @@ extension SnapshotService {
     /// Looks at what is to be activated and refuses what can't be, before anything is touched.
     private func examine(_ device: String) throws -> Source {
         let path = try Files.resolve(FilePath(device))
-        let status = try FileStatus(path)
+        let status = try kernel.status(path)
         switch status.kind {
         case .blockDevice: return try examineBlock(device, path)
         case .regular: return try examineImage(device, path, status)

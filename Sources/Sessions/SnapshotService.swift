@@ -99,7 +99,7 @@ public struct SnapshotService: Sendable {
                 }
                 if info.openCount == 0 { return true }
                 if try !uses(of: info.number).isEmpty { return false }
-                if attempt + 1 < patience { pause(milliseconds: 100) }
+                if attempt + 1 < patience { kernel.pause(milliseconds: 100) }
             }
             return false
         }
