@@ -55,8 +55,11 @@ public struct SnapshotService: Sendable {
     ) throws(SessionsError) -> Result {
         try asSessionsError {
             try Files.makeDirectory(layout.runDirectory)
-            return try FileLock.holding(layout.operationLock(id)) {
+            let lock = layout.operationLock(id)
+            return try FileLock.holding(lock) {
                 guard let activation = try registry.read()[id: id] else {
+                    // An id never comes back, so nobody needs the file that this made.
+                    try? Files.remove(lock)
                     throw SessionsError.notActivated(id)
                 }
                 return try body(activation)
