@@ -30,12 +30,13 @@ extension SnapshotService {
         }
     }
 
-    /// The active ones whose origin isn't there.
+    /// The active ones whose origin isn't there, or is without a table: a crash came while it was
+    /// made.
     public func missing() throws(SessionsError) -> [Activation] {
         try asSessionsError {
             try activations().filter { activation in
                 try activation.phase == .active
-                    && deviceMapper.info(MapperNames.origin(activation)) == nil
+                    && deviceMapper.info(MapperNames.origin(activation))?.hasLiveTable != true
             }
         }
     }
