@@ -102,6 +102,21 @@ let package = Package(
         .target(
             name: "StoreTesting", dependencies: [system], path: "Tests/StoreTesting",
             swiftSettings: strict),
+        // A simulated kernel for the domain's tests, and steps that fail or are the last.
+        .target(name: "CInterposer", path: "Tests/CInterposer"),
+        .target(
+            name: "KernelSimulation",
+            dependencies: [
+                "CInterposer", "Block", "DeviceMapper", "ExceptionStore", "Sessions", "StoreTesting", system,
+            ],
+            path: "Tests/KernelSimulation", swiftSettings: strict),
+        .testTarget(
+            name: "SessionsTests",
+            dependencies: [
+                "Block", "DeviceMapper", "ExceptionStore", "Restore", "Sessions", "StoreTesting",
+                "KernelSimulation", system,
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "ExceptionStoreTests",
             dependencies: ["Block", "ExceptionStore", "StoreTesting", system],

@@ -18,6 +18,25 @@ public struct BlockDevice: Sendable {
     public let sector: UInt32
     /// Whether the kernel refuses every write to it.
     public let isReadOnly: Bool
+    /// What this device is beyond its contents, as far as the hardware or a lower layer says:
+    /// a WWID, a serial number, device-mapper's UUID. Equal ones are the same device.
+    public let hardwareIdentity: [String]
+
+    /// A block device, from its parts.
+    public init(
+        path: FilePath, number: DeviceNumber, kernelName: String, mapperName: String? = nil,
+        size: ByteCount, sector: UInt32 = 512, isReadOnly: Bool = false,
+        hardwareIdentity: [String] = []
+    ) {
+        self.path = path
+        self.number = number
+        self.kernelName = kernelName
+        self.mapperName = mapperName
+        self.size = size
+        self.sector = sector
+        self.isReadOnly = isReadOnly
+        self.hardwareIdentity = hardwareIdentity
+    }
 
     /// - Throws: ENOTBLK if the path isn't a block device's.
     public init(_ path: FilePath) throws(SystemError) {
@@ -39,11 +58,10 @@ public struct BlockDevice: Sendable {
         mapperName = Sysfs.attribute(folder.appending("dm/name"))
         size = try device.size()
         isReadOnly = Sysfs.attribute(folder.appending("ro")) == "1"
+        hardwareIdentity = Self.hardwareIdentity(number)
     }
 
-    /// What this device is beyond its contents, as far as the hardware or a lower layer says:
-    /// a WWID, a serial number, device-mapper's UUID. Equal ones are the same device.
-    public var hardwareIdentity: [String] {
+    private static func hardwareIdentity(_ number: DeviceNumber) -> [String] {
         let folder = Sysfs.directory(number)
         let disk = Sysfs.disk(ofPartition: number).map(Sysfs.directory) ?? folder
         let sources: [(String, FilePath)] = [

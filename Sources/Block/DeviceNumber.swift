@@ -67,6 +67,18 @@ public struct FileStatus: Sendable {
     /// The mode's low twelve bits.
     public let permissions: UInt32
 
+    /// A block device's node, from what matters of it.
+    public init(blockDevice number: DeviceNumber) {
+        kind = .blockDevice
+        deviceNumber = number
+        fileSystem = 0
+        inode = 0
+        size = ByteCount(0)
+        allocated = ByteCount(0)
+        owner = 0
+        permissions = 0o600
+    }
+
     /// - Parameter follow: whether a symbolic link stands for what it points to.
     public init(_ path: FilePath, follow: Bool = true) throws(SystemError) {
         var status = stat()

@@ -50,8 +50,7 @@ extension SnapshotService {
                 reason: "a chunk of \(chunk) is smaller than its sector of "
                     + "\(source.sector) bytes; give --chunk-size 4K or more")
         }
-        let activation = try register(source, base: base, chunk: chunk)
-        return .activated(try arm(activation))
+        return .activated(try arm(source, base: base, chunk: chunk))
     }
 
     /// A device or image that can be activated, as it was found.
@@ -69,7 +68,7 @@ extension SnapshotService {
     /// Looks at what is to be activated and refuses what can't be, before anything is touched.
     private func examine(_ device: String) throws -> Source {
         let path = try Files.resolve(FilePath(device))
-        let status = try FileStatus(path)
+        let status = try kernel.status(path)
         switch status.kind {
         case .blockDevice: return try examineBlock(device, path)
         case .regular: return try examineImage(device, path, status)
@@ -198,7 +197,7 @@ extension SnapshotService {
     }
 
     private func register(
-        _ source: Source, base: FilePath, chunk: ChunkSize
+        _ id: String, _ source: Source, base: FilePath, chunk: ChunkSize
     ) throws -> Activation {
         let taken = Set(try deviceMapper.devices().map(\.name))
         let chain = try continuedChain(
@@ -209,7 +208,7 @@ extension SnapshotService {
                     || taken.contains(MapperNames.originPrefix + name)
             }
             let activation = Activation(
-                id: UUID().uuidString.lowercased(), name: name,
+                id: id, name: name,
                 sessionPrefix: source.sessionPrefix, kind: source.kind, path: source.path.string,
                 identity: source.identity, size: source.size, sector: source.sector,
                 chunkSize: chunk.bytes, baseDirectory: base.string,
@@ -224,36 +223,43 @@ extension SnapshotService {
         }
     }
 
-    /// Builds the first store and the tables over the registered device.
-    private func arm(_ registered: Activation) throws -> Activation {
-        try operating(on: registered.id) { activation in
+    /// Registers the device and builds its first store and tables.
+    ///
+    /// The operation lock is held from before the registry names the activation: nobody takes it
+    /// for one whose process has died.
+    private func arm(_ source: Source, base: FilePath, chunk: ChunkSize) throws -> Activation {
+        let id = UUID().uuidString.lowercased()
+        let lock = layout.operationLock(id)
+        return try FileLock.holding(lock) {
             var undo = Undo()
+            undo.add("removing \(lock)") { try Files.remove(lock) }
             undo.add("forgetting the activation") { [registry] in
-                try registry.update { document throws(SessionsError) in
-                    document[id: activation.id] = nil
-                }
+                try registry.update { document throws(SessionsError) in document[id: id] = nil }
             }
             do {
-                if activation.kind == .image {
-                    let loop = try kernel.attachLoop(
-                        FilePath(activation.path), sector: activation.sector)
-                    undo.add("detaching \(loop.path)") { [kernel] in
-                        try kernel.detachLoop(loop.path)
-                    }
-                }
-                try makeStore(activation, activation.store)
-                let directory = activation.armedDirectory(activation.store)
-                undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
-                undo.add("detaching the store") { try detachStore(in: directory) }
-                let store = try kernel.attachLoop(
-                    Layout.store(in: directory), sector: activation.sector)
-                let source = try source(activation)
-                try loadTables(activation, source: source.number, store: store.number)
-                return try change(activation.id) { $0.phase = .active }
+                let activation = try register(id, source, base: base, chunk: chunk)
+                try build(activation, undo: &undo)
+                return try change(id) { $0.phase = .active }
             } catch {
                 throw undo.run(after: error)
             }
         }
+    }
+
+    private func build(_ activation: Activation, undo: inout Undo) throws {
+        if activation.kind == .image {
+            let loop = try kernel.attachLoop(
+                FilePath(activation.path), sector: activation.sector)
+            undo.add("detaching \(loop.path)") { [kernel] in try kernel.detachLoop(loop.path) }
+        }
+        let directory = activation.armedDirectory(activation.store)
+        undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
+        undo.add("detaching the store") { try detachStore(in: directory) }
+        try makeStore(activation, activation.store)
+        let store = try kernel.attachLoop(Layout.store(in: directory), sector: activation.sector)
+        let source = try source(activation)
+        undo.add("removing the tables") { try removeTables(activation) }
+        try loadTables(activation, source: source.number, store: store.number)
     }
 
     /// Loads both tables; the origin's first resume comes last, when its snapshot is there, so that
@@ -263,27 +269,19 @@ extension SnapshotService {
     ) throws {
         let name = try MapperNames.origin(activation)
         try deviceMapper.inTransaction { transaction in
-            var undo = Undo()
-            do {
-                try deviceMapper.create(
-                    name, uuid: MapperNames.originUUID(activation), in: transaction,
-                    visibility: .disk)
-                undo.add("removing \(name)") { [deviceMapper] in
-                    try deviceMapper.remove(name, in: transaction)
-                }
-                try deviceMapper.load(
-                    name,
-                    [
-                        .snapshotOrigin(
-                            SnapshotOriginTarget(origin: source), length: length(activation))
-                    ], isReadOnly: false)
-                try loadSnapshot(
-                    activation, store: activation.store, of: source, on: store, in: transaction,
-                    undo: &undo)
-                try deviceMapper.resume(name, in: transaction, visibility: .disk)
-            } catch {
-                throw undo.run(after: error)
-            }
+            try deviceMapper.create(
+                name, uuid: MapperNames.originUUID(activation), in: transaction,
+                visibility: .disk)
+            try deviceMapper.load(
+                name,
+                [.snapshotOrigin(SnapshotOriginTarget(origin: source), length: length(activation))],
+                isReadOnly: false)
+            // Whoever called this undoes it: waiting for udev may fail when all this has not.
+            var undone = Undo()
+            try loadSnapshot(
+                activation, store: activation.store, of: source, on: store, in: transaction,
+                undo: &undone)
+            try deviceMapper.resume(name, in: transaction, visibility: .disk)
         }
     }
 }

@@ -30,12 +30,13 @@ extension SnapshotService {
         }
     }
 
-    /// The active ones whose origin isn't there.
+    /// The active ones whose origin isn't there, or is without a table: a crash came while it was
+    /// made.
     public func missing() throws(SessionsError) -> [Activation] {
         try asSessionsError {
             try activations().filter { activation in
                 try activation.phase == .active
-                    && deviceMapper.info(MapperNames.origin(activation)) == nil
+                    && deviceMapper.info(MapperNames.origin(activation))?.hasLiveTable != true
             }
         }
     }
@@ -61,7 +62,7 @@ extension SnapshotService {
             }
             let named = try storeIsThere(current)
             guard named else { return .notThere }
-            try removeRemains(current)
+            try removeTables(current)
             var located = try change(id) {
                 $0.path = found.path.string
                 $0.identity = found.identity
@@ -84,14 +85,17 @@ extension SnapshotService {
         return Files.exists(activation.armedDirectory(activation.store).removingLastComponent())
     }
 
-    /// Devices of ours without their origin: `dmsetup remove` by hand, or a crash while loading.
-    private func removeRemains(_ activation: Activation) throws {
+    /// Takes away whatever of an activation's tables is loaded, the origin first.
+    ///
+    /// Without their origin they come from `dmsetup remove` by hand, or a crash while loading.
+    func removeTables(_ activation: Activation) throws {
+        let origin = try MapperNames.origin(activation)
+        let ours = try deviceMapper.devices().filter {
+            MapperNames.belongs(uuid: $0.uuid, to: activation)
+        }.compactMap { DeviceName($0.name) }
         try deviceMapper.inTransaction { transaction in
-            for device in try deviceMapper.devices()
-            where MapperNames.belongs(uuid: device.uuid, to: activation) {
-                if let name = DeviceName(escaped: device.name) {
-                    try deviceMapper.remove(name, in: transaction)
-                }
+            for name in ours.filter({ $0 == origin }) + ours.filter({ $0 != origin }) {
+                try deviceMapper.remove(name, in: transaction)
             }
         }
     }
@@ -160,13 +164,15 @@ extension SnapshotService {
     private func armAgain(_ activation: Activation) throws {
         var undo = Undo()
         do {
-            try makeStore(activation, activation.store)
             let directory = activation.armedDirectory(activation.store)
+            undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
             undo.add("detaching the store") { try detachStore(in: directory) }
+            try makeStore(activation, activation.store)
             let loop = try kernel.attachLoop(
                 Layout.store(in: directory), sector: activation.sector)
-            try loadTables(
-                activation, source: source(activation).number, store: loop.number)
+            let source = try source(activation)
+            undo.add("removing the tables") { try removeTables(activation) }
+            try loadTables(activation, source: source.number, store: loop.number)
         } catch {
             throw undo.run(after: error)
         }

@@ -15,7 +15,7 @@ extension SnapshotService {
         }
         let status: FileStatus
         do {
-            status = try FileStatus(FilePath(device))
+            status = try kernel.status(FilePath(device))
         } catch {
             // The device may be gone, and its node with it; then its name or its path is all.
             if let byNode = activations.first(where: { path(of: $0) == device }) { return byNode }

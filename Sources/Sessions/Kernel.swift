@@ -14,6 +14,14 @@ public protocol Kernel: Sendable {
     func blockDevices() -> [FilePath]
     /// The UUID of the file system that a path is in, if a block device holds it.
     func fileSystemUUID(holding path: FilePath) -> String?
+    /// What stat(2) says of a path that may be a block device's.
+    func status(_ path: FilePath) throws(SystemError) -> FileStatus
+    /// Opens a device or an image to read or write its contents.
+    ///
+    /// - Parameter exclusive: with the kernel's claim on a block device.
+    func open(
+        _ path: FilePath, _ access: OwnedDescriptor.Access, exclusive: Bool
+    ) throws(SystemError) -> OwnedDescriptor
     /// The block device at a path.
     func blockDevice(_ path: FilePath) throws(SystemError) -> BlockDevice
     /// Takes and gives back the kernel's claim on a block device: EBUSY if it is mounted, swapped
@@ -48,6 +56,8 @@ public protocol Kernel: Sendable {
 
     /// The time of day.
     func now() -> Date
+    /// Waits a little between two looks at something that there is no event for.
+    func pause(milliseconds: UInt32)
 }
 
 /// The machine's own kernel.
@@ -74,6 +84,18 @@ public struct HostKernel: Kernel {
         guard let number = MountTable.device(holding: path), let name = Sysfs.kernelName(number)
         else { return nil }
         return try? contents(FilePath("/dev/\(name)")).uuid
+    }
+
+    /// With stat(2).
+    public func status(_ path: FilePath) throws(SystemError) -> FileStatus {
+        try FileStatus(path)
+    }
+
+    /// With open(2).
+    public func open(
+        _ path: FilePath, _ access: OwnedDescriptor.Access, exclusive: Bool
+    ) throws(SystemError) -> OwnedDescriptor {
+        try OwnedDescriptor.open(path, access, exclusive: exclusive)
     }
 
     /// From sysfs and ioctls.
@@ -158,9 +180,9 @@ public struct HostKernel: Kernel {
 
     /// The system's clock.
     public func now() -> Date { Date() }
-}
 
-/// Waits a little between two looks at something that the kernel gives no event for.
-func pause(milliseconds: UInt32) {
-    usleep(milliseconds * 1000)
+    /// Sleeps.
+    public func pause(milliseconds: UInt32) {
+        usleep(milliseconds * 1000)
+    }
 }

@@ -17,7 +17,7 @@ public enum MonitorLauncher {
             for _ in 0..<50 {
                 guard run(["systemctl", "--quiet", "start", unit]) == 0 else { break }
                 if try isRunning(layout) { return }
-                pause(milliseconds: 100)
+                usleep(100_000)
             }
             throw .monitor("systemd did not start \(unit); see `systemctl status \(unit)`")
         }

@@ -38,6 +38,14 @@ extension SnapshotService {
                 return .alreadyOpen(open)
             }
             guard activation.phase == .active, activation.nextStore == nil else { return .later }
+            // A rule's process that was killed right after the rename: that session is this mount's.
+            if let named = try namedWithoutRegistry(activation),
+                let name = SessionName(named.record.name)
+            {
+                activation.session = name.text
+                document[id: id] = activation
+                return .opened(name)
+            }
             let name = try name(
                 activation.armedDirectory(activation.store), in: activation
             ) { name in

@@ -35,10 +35,16 @@ extension SnapshotService {
 
     /// Killed between the rename that names a session and the registry's change.
     private func recoverName(_ activation: Activation) throws -> Activation {
-        guard activation.session == nil, !Files.exists(activation.directory),
-            let named = try namedStore(activation), named.record.state == .open
-        else { return activation }
+        guard let named = try namedWithoutRegistry(activation) else { return activation }
         return try change(activation.id) { $0.session = named.record.name }
+    }
+
+    /// The open session that an armed store was renamed to, where the registry knows nothing of it.
+    func namedWithoutRegistry(_ activation: Activation) throws(SessionsError) -> Session? {
+        guard activation.session == nil, !Files.exists(activation.directory),
+            let named = try namedStore(activation), named.record.closedAt == nil
+        else { return nil }
+        return named
     }
 
     /// Killed while stores were being exchanged.

@@ -180,7 +180,7 @@ extension SnapshotService {
     }
 
     private func refuseUsedTarget(_ device: String, _ path: FilePath) throws {
-        switch try FileStatus(path).kind {
+        switch try kernel.status(path).kind {
         case .regular:
             guard let loop = try kernel.loops(on: path).first else { return }
             throw SessionsError.busy(
@@ -208,7 +208,7 @@ extension SnapshotService {
         case .block:
             same = try kernel.blockDevice(path).hardwareIdentity == identity.hardware
         case .image:
-            let status = try FileStatus(path)
+            let status = try kernel.status(path)
             same = status.inode == identity.inode && status.fileSystem == identity.fileSystem
         }
         guard same else {
@@ -221,8 +221,8 @@ extension SnapshotService {
     private func open(_ path: FilePath, _ request: RestoreRequest) throws -> OwnedDescriptor {
         do {
             // The kernel's claim keeps everybody from mounting it meanwhile.
-            let isDevice = try FileStatus(path).kind == .blockDevice
-            return try OwnedDescriptor.open(
+            let isDevice = try kernel.status(path).kind == .blockDevice
+            return try kernel.open(
                 path, request.dryRun ? .readOnly : .readWrite, exclusive: isDevice)
         } catch {
             guard error.errno == .resourceBusy else { throw error }

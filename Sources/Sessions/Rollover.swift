@@ -179,14 +179,17 @@ extension SnapshotService {
         if !Files.exists(directory), let named = try namedStore(activation) {
             directory = named.directory
         }
-        // Dropped as empty already, before a crash.
-        guard Files.exists(Layout.store(in: directory)) else {
+        let isInvalid = wasInvalid || activation.isInvalid
+        // Dropped as empty already, before a crash; or it had not got its length yet, let alone a
+        // table.
+        let store = Layout.store(in: directory)
+        guard Files.exists(store), try isInvalid || FileStatus(store).size.bytes > 0 else {
+            try detachStore(in: directory)
             try Files.removeDirectory(directory)
             return nil
         }
         try detachStore(in: directory)
-        try OwnedDescriptor.open(Layout.store(in: directory), .readWrite).synchronize()
-        let isInvalid = wasInvalid || activation.isInvalid
+        try OwnedDescriptor.open(store, .readWrite).synchronize()
         let count = try isInvalid ? nil : chunksHeld(activation, in: directory)
         let isNamed =
             Files.exists(Layout.record(in: directory))
@@ -225,7 +228,7 @@ extension SnapshotService {
 
     /// A session directory made of this activation's present store, when a crash came between the
     /// rename and the registry's change.
-    func namedStore(_ activation: Activation) throws -> Session? {
+    func namedStore(_ activation: Activation) throws(SessionsError) -> Session? {
         try sessions().compactMap { try? $0.get() }.first {
             $0.record.activation == activation.id && $0.record.store == activation.store
         }

@@ -55,8 +55,11 @@ public struct SnapshotService: Sendable {
     ) throws(SessionsError) -> Result {
         try asSessionsError {
             try Files.makeDirectory(layout.runDirectory)
-            return try FileLock.holding(layout.operationLock(id)) {
+            let lock = layout.operationLock(id)
+            return try FileLock.holding(lock) {
                 guard let activation = try registry.read()[id: id] else {
+                    // An id never comes back, so nobody needs the file that this made.
+                    try? Files.remove(lock)
                     throw SessionsError.notActivated(id)
                 }
                 return try body(activation)
@@ -99,7 +102,7 @@ public struct SnapshotService: Sendable {
                 }
                 if info.openCount == 0 { return true }
                 if try !uses(of: info.number).isEmpty { return false }
-                if attempt + 1 < patience { pause(milliseconds: 100) }
+                if attempt + 1 < patience { kernel.pause(milliseconds: 100) }
             }
             return false
         }

@@ -138,7 +138,7 @@ extension SnapshotService {
         default: state = .invalid
         }
         if activation.isInvalid { state = .invalid }
-        if origin == nil { state = .missing }
+        if origin?.hasLiveTable != true { state = .missing }
         return DeviceStatus(
             device: activation.path, name: activation.name, path: path(of: activation),
             state: state, kind: activation.kind, session: activation.session,

@@ -41,9 +41,9 @@ extension SnapshotService {
 
     private func watch(_ activation: Activation) throws(SessionsError) -> Watched? {
         try asSessionsError {
-            guard let info = try deviceMapper.info(MapperNames.origin(activation)) else {
-                return nil
-            }
+            guard let info = try deviceMapper.info(MapperNames.origin(activation)),
+                info.hasLiveTable
+            else { return nil }
             let chunk = try chunkSize(activation).sectors
             var usage: StoreUsage?
             switch try snapshotStatus(activation, store: activation.store) {

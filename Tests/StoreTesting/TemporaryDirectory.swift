@@ -3,7 +3,8 @@ public import SystemPackage
 
 /// A directory for one test's files, removed with the last reference to it.
 public final class TemporaryDirectory: Sendable {
-    private let path: FilePath
+    /// Where it is.
+    public let path: FilePath
 
     /// Makes an empty directory.
     public init() throws {

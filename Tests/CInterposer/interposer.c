@@ -1,0 +1,152 @@
+#define _GNU_SOURCE
+#include "interposer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static _Thread_local int mode, paused, hurried;
+static _Thread_local long count, limit;
+static _Thread_local char last[256];
+
+void interposer_begin(int new_mode, long at)
+{
+    mode = new_mode;
+    limit = at;
+    count = 0;
+    last[0] = 0;
+}
+
+long interposer_end(void)
+{
+    mode = INTERPOSER_OFF;
+    return count;
+}
+
+int interposer_step(const char *what)
+{
+    if (mode == INTERPOSER_OFF || paused)
+        return 0;
+    count++;
+    int fails = mode == INTERPOSER_FAIL ? count == limit
+        : mode == INTERPOSER_DIE        ? count >= limit
+                                        : 0;
+    if (mode == INTERPOSER_COUNT || count == limit)
+        snprintf(last, sizeof last, "%s", what);
+    if (!fails)
+        return 0;
+    errno = EIO;
+    return -1;
+}
+
+const char *interposer_last(void)
+{
+    return last;
+}
+
+void interposer_pause(void)
+{
+    paused++;
+}
+
+void interposer_resume(void)
+{
+    paused--;
+}
+
+void interposer_hurry(int hurry)
+{
+    hurried = hurry;
+}
+
+static int step(const char *call, const char *path)
+{
+    char what[sizeof last];
+    if (mode == INTERPOSER_OFF || paused)
+        return 0;
+    snprintf(what, sizeof what, "%s %s", call, path);
+    return interposer_step(what);
+}
+
+// Only opens that may create something are changes.
+int open(const char *path, int flags, ...)
+{
+    mode_t permissions = 0;
+    if (flags & (O_CREAT | __O_TMPFILE)) {
+        va_list arguments;
+        va_start(arguments, flags);
+        permissions = va_arg(arguments, mode_t);
+        va_end(arguments);
+    }
+    if (flags & O_CREAT && step("create", path) != 0)
+        return -1;
+    return syscall(SYS_openat, AT_FDCWD, path, flags, permissions);
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset)
+{
+    if (step("pwrite", "") != 0)
+        return -1;
+    return syscall(SYS_pwrite64, fd, bytes, length, offset);
+}
+
+int ftruncate(int fd, off_t length)
+{
+    if (step("ftruncate", "") != 0)
+        return -1;
+    return syscall(SYS_ftruncate, fd, length);
+}
+
+int fsync(int fd)
+{
+    if (step("fsync", "") != 0)
+        return -1;
+    return hurried ? 0 : syscall(SYS_fsync, fd);
+}
+
+int fchmod(int fd, mode_t permissions)
+{
+    if (step("fchmod", "") != 0)
+        return -1;
+    return syscall(SYS_fchmod, fd, permissions);
+}
+
+int rename(const char *from, const char *to)
+{
+    if (step("rename", to) != 0)
+        return -1;
+    return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned int flags)
+{
+    if (step("rename", to) != 0)
+        return -1;
+    return syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
+}
+
+int unlink(const char *path)
+{
+    if (step("unlink", path) != 0)
+        return -1;
+    return syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+}
+
+int rmdir(const char *path)
+{
+    if (step("rmdir", path) != 0)
+        return -1;
+    return syscall(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR);
+}
+
+int mkdir(const char *path, mode_t permissions)
+{
+    if (step("mkdir", path) != 0)
+        return -1;
+    return syscall(SYS_mkdirat, AT_FDCWD, path, permissions);
+}

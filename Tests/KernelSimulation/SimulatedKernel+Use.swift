@@ -1,0 +1,146 @@
+public import Block
+import DeviceMapper
+public import SystemPackage
+
+/// What users do with the machine, and what happens to it.
+extension SimulatedKernel {
+    /// A disk of these contents.
+    ///
+    /// - Returns: its node's path.
+    @discardableResult
+    public func addDisk(
+        _ name: String, _ bytes: [UInt8], hardware: [String] = []
+    ) throws -> FilePath {
+        try Files.makeDirectory(nodes)
+        let path = nodes.appending(name)
+        let file = try FileDescriptor.open(
+            path, .readWrite, options: [.create, .truncate, .closeOnExec],
+            permissions: .ownerReadWrite)
+        try file.writeAll(toAbsoluteOffset: 0, bytes)
+        let minor = (disks.map(\.number.minor).max() ?? 0) + 16
+        disks.append(
+            Disk(
+                path: path, number: DeviceNumber(major: 8, minor: minor), file: file,
+                hardware: hardware))
+        return path
+    }
+
+    /// Gives the disks other names, as another boot may.
+    public func renameDisk(_ path: FilePath, to name: String) throws {
+        guard let index = disks.firstIndex(where: { $0.path == path }) else { return }
+        let new = nodes.appending(name)
+        try Files.rename(path, to: new)
+        disks[index].path = new
+    }
+
+    /// Pulls a disk out, or puts one back.
+    public func removeDisk(_ path: FilePath) {
+        disks.removeAll { $0.path == path }
+    }
+
+    /// Whether a disk takes writes.
+    public func setReadOnly(_ path: FilePath) {
+        for index in disks.indices where disks[index].path == path {
+            disks[index].isReadOnly = true
+        }
+    }
+
+    /// A loop device attached by hand.
+    public func attachByHand(_ file: FilePath, as index: UInt32) throws {
+        let found = try attach(file)
+        loops[index] = loops.removeValue(forKey: found.number.minor)
+    }
+
+    /// Everything that is attached or loaded, for tests that nothing is left.
+    public var remains: [String] {
+        mapped.keys.sorted() + loops.keys.sorted().map { "loop\($0)" }
+    }
+
+    /// The device-mapper devices that are suspended.
+    public var suspended: [String] {
+        mapped.filter { $0.value.isSuspended }.keys.sorted()
+    }
+
+    /// A device's number; nil if it isn't there.
+    public func number(ofMapped name: String) -> DeviceNumber? { mapped[name]?.number }
+
+    private func origin(_ name: String) throws -> Mapped {
+        guard let device = mapped[name], device.live != nil else {
+            throw Errno.noSuchFileOrDirectory
+        }
+        return device
+    }
+
+    /// Mounts a device-mapper device. While it is suspended the mount has opened it and waits.
+    public func mount(_ name: String, at target: String = "/mnt") throws {
+        let device = try origin(name)
+        mounted[device.number, default: []].append(
+            Mount(
+                number: device.number, source: "/dev/mapper/\(name)", target: target,
+                type: "ext4", options: "rw"))
+    }
+
+    /// Mounts a disk itself.
+    public func mountDisk(_ path: FilePath, at target: String = "/mnt") {
+        guard let number = number(of: path) else { return }
+        mounted[number, default: []].append(
+            Mount(
+                number: number, source: path.string, target: target, type: "ext4", options: "rw"))
+    }
+
+    /// Unmounts the latest mount of it.
+    public func unmount(_ name: String) {
+        guard let device = mapped[name] else { return }
+        _ = mounted[device.number]?.popLast()
+    }
+
+    /// A program opens or closes the device.
+    public func setPrograms(_ count: Int, on name: String) {
+        mapped[name]?.programs = count
+    }
+
+    /// Writes through an origin.
+    ///
+    /// - Throws: EDEADLK where a real writer would wait for a resume that never comes.
+    public func write(_ bytes: [UInt8], at offset: Int, to name: String) throws {
+        try Steps.elsewhere {
+            let device = try origin(name)
+            guard !device.isSuspended, let number = source(of: device.live) else {
+                throw Errno.deadlock
+            }
+            let file = try backing(of: number, "").0
+            let old = try allBytes(of: file)
+            try keep(offset..<offset + bytes.count, of: device) { range in
+                Array(old[range.clamped(to: 0..<old.count)])
+            }
+            try file.writeAll(toAbsoluteOffset: Int64(offset), bytes)
+        }
+    }
+
+    /// What a device, an image attached or not, holds.
+    public func bytes(of path: FilePath) throws -> [UInt8] {
+        let file = try FileDescriptor.open(path, .readOnly)
+        return try file.closeAfter { try allBytes(of: file) }
+    }
+
+    /// Drops a snapshot, as when its store fails.
+    ///
+    /// - Parameter isWritten: whether the store's header says so, too.
+    public func invalidate(_ name: String, isWritten: Bool = true) throws {
+        try mapped[name]?.store?.invalidate(isWritten: isWritten)
+    }
+
+    /// The machine goes off and on: what it had in memory is gone, files stay.
+    public func reboot() {
+        absorb()
+        handed = []
+        mapped = [:]
+        mounted = [:]
+        hidden = [:]
+        for loop in loops.values { try? loop.file.close() }
+        loops = [:]
+        whenSuspended = { _ in }
+        whenPaused = {}
+        udevFails = false
+    }
+}

@@ -1,0 +1,228 @@
+public import Block
+public import DeviceMapper
+public import FoundationEssentials
+public import Sessions
+public import SystemPackage
+
+/// A kernel for the domain's tests: plain files are its disks, and dm-snapshot's rules are kept.
+///
+/// What the real kernel would silently do wrong (a snapshot loaded under a running origin, one store
+/// under two snapshots) is noted in `violations`. Every call is a step of `Steps`. It is used by one
+/// thread at a time.
+public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
+    struct Disk {
+        var path: FilePath
+        var number: DeviceNumber
+        var file: FileDescriptor
+        var hardware: [String]
+        var isReadOnly = false
+    }
+
+    struct Loop {
+        var file: FileDescriptor
+        var backing: FilePath
+        var fileSystem: UInt64
+        var inode: UInt64
+    }
+
+    struct Mapped {
+        var number: DeviceNumber
+        var uuid: String
+        var live: Target?
+        var inactive: Target?
+        /// Of a snapshot, from the loading of its table on.
+        var store: SimulatedStore?
+        var isSuspended = false
+        /// Of an origin: the snapshots by whose chunks it splits bios, found out at its last resume.
+        var splitsFor: Set<String> = []
+        var programs = 0
+    }
+
+    /// Where the nodes of disks are.
+    let nodes: FilePath
+    var disks: [Disk] = []
+    var loops: [UInt32: Loop] = [:]
+    var mapped: [String: Mapped] = [:]
+    var minors: UInt32 = 0
+    var mounted: [DeviceNumber: [Mount]] = [:]
+    /// Descriptors that the code under test has got for an origin, and what was there before.
+    var handed: [(descriptor: CInt, name: String, before: [UInt8])] = []
+
+    /// The events that were announced, the latest last: a device's name and the word.
+    public internal(set) var events: [(name: String, word: String)] = []
+    /// The calls that change something or may, in their order, as `resume dmsnap-sda`.
+    public internal(set) var calls: [String] = []
+    /// What a real kernel would have taken, and lost data by it.
+    public internal(set) var violations: [String] = []
+    /// Uses that no mount table of ours shows.
+    public var hidden: [DeviceNumber: [DeviceUse]] = [:]
+    /// What the sessions' directory rests on.
+    public var foundations: Set<DeviceNumber> = []
+    /// Called right after a device was suspended, with its name.
+    public var whenSuspended: (String) -> Void = { _ in }
+    /// Called when somebody waits, before the time is over.
+    public var whenPaused: () -> Void = {}
+    /// What a udev rule does for an event.
+    public var rule: (_ name: String, _ word: String) -> Void = { _, _ in }
+    /// Fails the wait for udev of every transaction.
+    public var udevFails = false
+    /// The time of day, and how much later it is at the next look.
+    public var clock = Date(timeIntervalSince1970: 1_795_516_735)
+    /// See `clock`.
+    public var tick: TimeInterval = 1
+
+    /// A machine with no disk, whose nodes are in this directory.
+    public init(nodes: FilePath) {
+        self.nodes = nodes
+    }
+
+    deinit {
+        for disk in disks { try? disk.file.close() }
+        for loop in loops.values { try? loop.file.close() }
+    }
+
+    /// This kernel's own.
+    public var deviceMapper: any DeviceMapping { self }
+
+    func enter(_ call: String, _ subject: String = "") throws(SystemError) {
+        guard Steps.next("\(call) \(subject)") else {
+            throw SystemError(operation: call, path: subject, errno: .ioError)
+        }
+        absorb()
+    }
+
+    // MARK: Kernel
+
+    public func blockDevices() -> [FilePath] {
+        disks.map(\.path)
+    }
+
+    public func fileSystemUUID(holding path: FilePath) -> String? { nil }
+
+    public func status(_ path: FilePath) throws(SystemError) -> FileStatus {
+        try enter("stat", path.string)
+        if let number = number(of: path) { return FileStatus(blockDevice: number) }
+        return try FileStatus(path)
+    }
+
+    public func open(
+        _ path: FilePath, _ access: OwnedDescriptor.Access, exclusive: Bool
+    ) throws(SystemError) -> OwnedDescriptor {
+        try enter("open", path.string)
+        guard let number = number(of: path) else { return try OwnedDescriptor.open(path, access) }
+        if exclusive, isClaimed(number) {
+            throw SystemError(operation: "open", path: path.string, errno: .resourceBusy)
+        }
+        let (file, name) = try backing(of: number, path)
+        let opened = try OwnedDescriptor.open(proc(file), access)
+        if let name, access == .readWrite {
+            let before = (try? allBytes(of: file)) ?? []
+            handed.append((opened.descriptor.rawValue, name, before))
+        }
+        return opened
+    }
+
+    public func blockDevice(_ path: FilePath) throws(SystemError) -> BlockDevice {
+        try enter("blockDevice", path.string)
+        guard let number = number(of: path) else {
+            let errno: Errno =
+                Files.exists(path) ? .notBlockDevice : .noSuchFileOrDirectory
+            throw SystemError(operation: "open", path: path.string, errno: errno)
+        }
+        let (file, _) = try backing(of: number, path)
+        let size = UInt64((try? file.seek(offset: 0, from: .end)) ?? 0)
+        let disk = disks.first { $0.number == number }
+        return BlockDevice(
+            path: path, number: number, kernelName: path.lastComponent?.string ?? "",
+            size: ByteCount(size / 512 * 512), isReadOnly: disk?.isReadOnly ?? false,
+            hardwareIdentity: disk?.hardware ?? [])
+    }
+
+    public func claim(_ path: FilePath) throws(SystemError) {
+        try enter("claim", path.string)
+        if let number = number(of: path), isClaimed(number) {
+            throw SystemError(operation: "open", path: path.string, errno: .resourceBusy)
+        }
+    }
+
+    public func contents(_ path: FilePath) throws(SystemError) -> Contents {
+        try enter("contents", path.string)
+        return try Steps.elsewhere { () throws(SystemError) in
+            try Contents(probing: reading(path))
+        }
+    }
+
+    public func fingerprint(_ path: FilePath) throws(SystemError) -> Fingerprint {
+        try enter("fingerprint", path.string)
+        return try Steps.elsewhere { () throws(SystemError) in
+            try Fingerprint(of: reading(path))
+        }
+    }
+
+    public func attachLoop(
+        _ file: FilePath, sector: UInt32
+    ) throws(SystemError) -> (path: FilePath, number: DeviceNumber) {
+        try enter("attachLoop", file.string)
+        return try Steps.elsewhere { () throws(SystemError) in try attach(file) }
+    }
+
+    public func loops(
+        on file: FilePath
+    ) throws(SystemError) -> [(path: FilePath, number: DeviceNumber)] {
+        try enter("loops", file.string)
+        let status = try FileStatus(file)
+        return loops.sorted { $0.key < $1.key }.filter {
+            $0.value.inode == status.inode && $0.value.fileSystem == status.fileSystem
+        }.map { (loopPath($0.key), DeviceNumber(major: 7, minor: $0.key)) }
+    }
+
+    public func detachLoop(_ path: FilePath) throws(SystemError) {
+        try enter("detachLoop", path.string)
+        calls.append("detachLoop \(path.lastComponent?.string ?? "")")
+        guard let number = number(of: path), number.major == 7,
+            let loop = loops[number.minor]
+        else { return }
+        if isClaimed(number) {
+            violations.append("\(path) is detached under a live table: only noted by the kernel")
+            return
+        }
+        loops[number.minor] = nil
+        try? loop.file.close()
+    }
+
+    public func mounts(of number: DeviceNumber) throws(SystemError) -> [Mount] {
+        try enter("mounts", "\(number)")
+        return mounted[number] ?? []
+    }
+
+    public func hiddenUses(of number: DeviceNumber) -> [DeviceUse] {
+        hidden[number] ?? []
+    }
+
+    public func foundations(ofDirectory path: FilePath) -> Set<DeviceNumber> {
+        foundations
+    }
+
+    public func announce(_ number: DeviceNumber, _ word: String) throws(SystemError) {
+        try enter("announce", word)
+        guard let name = mapped.first(where: { $0.value.number == number })?.key else {
+            throw SystemError(operation: "uevent", path: "\(number)", errno: .noSuchFileOrDirectory)
+        }
+        events.append((name, word))
+        rule(name, word)
+    }
+
+    public func trigger(_ number: DeviceNumber) throws(SystemError) {
+        try enter("trigger", "\(number)")
+        events.append(("\(number)", "change"))
+    }
+
+    public func now() -> Date {
+        defer { clock += tick }
+        return clock
+    }
+
+    public func pause(milliseconds: UInt32) {
+        whenPaused()
+    }
+}

@@ -1,0 +1,61 @@
+import CInterposer
+
+/// The changes that code under test makes, one by one: to files, and through the simulated kernel.
+///
+/// All of it is about the calling thread, so `body` must not wait for another one.
+public enum Steps {
+    /// How many there are in `body`.
+    public static func counting(_ body: () throws -> Void) rethrows -> Int {
+        interposer_begin(CInt(INTERPOSER_COUNT.rawValue), 0)
+        do {
+            try body()
+        } catch {
+            _ = interposer_end()
+            throw error
+        }
+        return interposer_end()
+    }
+
+    /// Lets the process die before step `number` (from 1): that one and all later ones change
+    /// nothing any more, so that undoing doesn't either; locks are let go of, as at a death.
+    ///
+    /// - Returns: what it was about to do.
+    @discardableResult
+    public static func dying(before number: Int, _ body: () throws -> Void) -> String {
+        interposer_begin(CInt(INTERPOSER_DIE.rawValue), number)
+        try? body()
+        _ = interposer_end()
+        return last
+    }
+
+    /// Lets step `number` fail with EIO, and no other.
+    public static func failing(at number: Int, _ body: () throws -> Void) throws {
+        interposer_begin(CInt(INTERPOSER_FAIL.rawValue), number)
+        defer { _ = interposer_end() }
+        try body()
+    }
+
+    /// What was done last, or what failed.
+    public static var last: String {
+        unsafe interposer_last().map { unsafe String(cString: $0) } ?? ""
+    }
+
+    /// Leaves out fsync(2) on this thread; nothing here survives the machine.
+    public static func hurry() { interposer_hurry(1) }
+
+    /// What somebody else does is no step.
+    static func elsewhere<Result, Failure>(
+        _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        interposer_pause()
+        defer { interposer_resume() }
+        return try body()
+    }
+
+    /// One step of the kernel's.
+    ///
+    /// - Returns: whether it may be made.
+    static func next(_ what: String) -> Bool {
+        unsafe interposer_step(what) == 0
+    }
+}

@@ -1,0 +1,162 @@
+import Block
+import DeviceMapper
+import ExceptionStore
+public import Sessions
+public import StoreTesting
+public import SystemPackage
+
+/// A machine with dmsnap on it: a simulated kernel, and a root directory of its own.
+public final class World {
+    /// Everything on disk.
+    public let directory: TemporaryDirectory
+    /// Where dmsnap's own files are.
+    public let layout: Layout
+    /// The machine's kernel.
+    public let kernel: SimulatedKernel
+    /// For contents and choices.
+    public var generator: SeededGenerator
+
+    /// A machine with nothing activated.
+    public init(seed: UInt64 = 1) throws {
+        Steps.hurry()
+        directory = try TemporaryDirectory()
+        let root = try Files.resolve(directory.path)
+        layout = Layout(root: root)
+        kernel = SimulatedKernel(nodes: root.appending("dev"))
+        generator = SeededGenerator(seed: seed)
+        // A simulated disk is a file; nobody else may be able to look at the sessions.
+        try Files.makeDirectory(layout.defaultSessions)
+    }
+
+    /// dmsnap as a process that has just been started has it.
+    public func service() throws -> SnapshotService {
+        try SnapshotService(kernel: kernel, layout: layout)
+    }
+
+    /// A disk with random contents, 64 KiB unless told otherwise.
+    @discardableResult
+    public func disk(
+        _ name: String = "sda", size: Int = 64 << 10, hardware: [String] = ["serial:1"]
+    ) throws -> FilePath {
+        try kernel.addDisk(name, generator.bytes(size), hardware: hardware)
+    }
+
+    /// An image file with random contents.
+    public func image(_ name: String = "disk.img", size: Int = 64 << 10) throws -> FilePath {
+        try directory.file(name, generator.bytes(size))
+    }
+
+    /// Activates with small chunks.
+    @discardableResult
+    public func activate(_ path: FilePath) throws -> Activation {
+        switch try service().activate(path.string, chunkSize: .init(parsing: "1K")) {
+        case .activated(let activation), .alreadyActive(let activation): activation
+        }
+    }
+
+    /// The only activation.
+    public func activation() throws -> Activation {
+        guard let one = try service().activations().first else {
+            throw SessionsError.notActivated("anything")
+        }
+        return one
+    }
+
+    /// The device-mapper name of an activation's origin.
+    public func origin(_ activation: Activation) throws -> String {
+        try MapperNames.origin(activation).text
+    }
+
+    /// The only activation's.
+    public func origin() throws -> String { try origin(activation()) }
+
+    /// Mounts the only activated device, and its rule's process opens the session.
+    @discardableResult
+    public func mount(at target: String = "/mnt") throws -> OpeningOutcome {
+        let name = try origin()
+        try kernel.mount(name, at: target)
+        return try service().openSession(name)
+    }
+
+    /// Unmounts it, and the monitor exchanges the store.
+    @discardableResult
+    public func unmount() throws -> RolloverOutcome {
+        let activation = try activation()
+        try kernel.unmount(origin(activation))
+        return try service().rollOver(activation.id)
+    }
+
+    /// Random writes through an origin, the only one's unless told otherwise.
+    public func scribble(_ writes: Int = 5, on name: String? = nil) throws {
+        let activation = try activation()
+        let name = try name ?? origin(activation)
+        let size = Int(activation.size.bytes)
+        for _ in 0..<writes {
+            let length = Int.random(in: 1...size / 8, using: &generator)
+            let offset = Int.random(in: 0...size - length, using: &generator)
+            try kernel.write(generator.bytes(length), at: offset, to: name)
+        }
+    }
+
+    /// One mount with random writes.
+    ///
+    /// - Returns: the session's name.
+    @discardableResult
+    public func session(writes: Int = 5) throws -> String {
+        guard case .opened(let name) = try mount() else { throw Unexpected("the mount's opening") }
+        try scribble(writes)
+        guard case .closed = try unmount() else { throw Unexpected("the unmount's end") }
+        return name.text
+    }
+
+    /// The sessions on disk that can be read, the oldest first.
+    public func sessions() throws -> [Session] {
+        try service().sessions().map { try $0.get() }
+    }
+
+    /// What holds after everything that dmsnap does, and after whatever interrupted it.
+    ///
+    /// - Returns: what doesn't.
+    public func faults() throws -> [String] {
+        var faults = kernel.violations
+        faults += kernel.suspended.map { "\($0) is suspended" }
+        let activations = try service().activations()
+        var expected: Set<String> = []
+        var armed: Set<String> = []
+        for activation in activations {
+            let name = try origin(activation)
+            expected.insert(name)
+            expected.insert("dmsnapcow-\(activation.name)-\(activation.store)")
+            if activation.phase != .active { faults.append("\(name) is \(activation.phase)") }
+            if activation.nextStore != nil { faults.append("\(name) is being exchanged") }
+            if activation.session == nil { armed.insert("\(activation.id)-\(activation.store)") }
+        }
+        let mapped = Set(kernel.remains.filter { !$0.hasPrefix("loop") })
+        faults += mapped.symmetricDifference(expected).map { "\($0) is too much, or not there" }
+        let loops = kernel.remains.count - mapped.count
+        let wanted = activations.count + activations.count { $0.kind == .image }
+        if loops != wanted { faults.append("\(loops) loop devices, and not \(wanted)") }
+        let stores = Set((try? Files.list(layout.defaultSessions.appending(".armed"))) ?? [])
+        faults += stores.symmetricDifference(armed).map { ".armed/\($0) is too much, or not there" }
+        for session in try sessions() where session.record.state == .open {
+            let isOurs = activations.contains { $0.session == session.record.name }
+            if !isOurs { faults.append("\(session.record.name) is open and nobody's") }
+        }
+        let locks = ((try? Files.list(layout.runDirectory)) ?? []).filter {
+            $0.hasPrefix("activation-")
+        }
+        for lock in locks where !activations.contains(where: { lock.contains($0.id) }) {
+            faults.append("\(lock) is nobody's")
+        }
+        return faults
+    }
+}
+
+/// A test came to something that it doesn't speak of.
+public struct Unexpected: Error, CustomStringConvertible {
+    /// What.
+    public let description: String
+
+    /// At `what`.
+    public init(_ what: String) { description = "unexpected: \(what)" }
+}

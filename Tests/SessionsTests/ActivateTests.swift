@@ -1,0 +1,148 @@
+import Block
+import KernelSimulation
+import StoreTesting
+import SystemPackage
+import Testing
+
+@testable import Sessions
+
+@Suite struct ActivateTests {
+    @Test("The origin is resumed last, when its snapshot is there")
+    func order() throws {
+        let world = try World()
+        try world.activate(world.disk())
+        #expect(
+            world.kernel.calls == [
+                "attachLoop loop0", "create dmsnap-sda", "load dmsnap-sda",
+                "create dmsnapcow-sda-1", "load dmsnapcow-sda-1", "resume dmsnapcow-sda-1",
+                "resume dmsnap-sda",
+            ])
+        try check(world)
+        #expect(try world.activation().phase == .active)
+    }
+
+    @Test("Activating twice changes nothing", arguments: [true, false])
+    func twice(isImage: Bool) throws {
+        let world = try World()
+        let path = try isImage ? world.image() : world.disk()
+        let first = try world.activate(path)
+        let calls = world.kernel.calls
+        guard case .alreadyActive(let second) = try world.service().activate(path.string) else {
+            throw Unexpected("a second activation")
+        }
+        #expect(second.id == first.id)
+        #expect(world.kernel.calls == calls)
+        try check(world)
+    }
+
+    @Test("Whatever step fails, nothing is left of an activation", arguments: [true, false])
+    func undone(isImage: Bool) throws {
+        func world() throws -> (World, FilePath) {
+            let world = try World()
+            return (world, try isImage ? world.image("a disk.img") : world.disk())
+        }
+        let (whole, path) = try world()
+        let steps = try Steps.counting { try whole.activate(path) }
+        #expect(steps > 40)
+        for step in 1...steps {
+            let (world, path) = try world()
+            var failed = false
+            do {
+                try Steps.failing(at: step) { try world.activate(path) }
+            } catch {
+                failed = true
+            }
+            let what = "step \(step), \(Steps.last)"
+            if failed {
+                #expect(world.kernel.remains == [], "\(what)")
+                #expect(try world.service().activations().isEmpty, "\(what)")
+                #expect(try world.sessions().isEmpty, "\(what)")
+            }
+            try check(world, "\(what)")
+            try world.activate(path)
+            try check(world, "again after \(what)")
+        }
+    }
+
+    @Test("A failed wait for udev undoes an activation, too")
+    func udev() throws {
+        let world = try World()
+        let path = try world.disk()
+        world.kernel.udevFails = true
+        #expect(throws: SessionsError.self) { try world.activate(path) }
+        #expect(world.kernel.remains == [])
+        try check(world)
+    }
+
+    @Test("A second activation of another device with the same name gets a name of its own")
+    func names() throws {
+        let world = try World()
+        try Files.makeDirectory(world.directory.path.appending("a"))
+        let first = try world.activate(world.image("disk.img"))
+        let other = try world.directory.file("a/disk.img", world.generator.bytes(64 << 10))
+        let second = try world.activate(other)
+        #expect(first.name == "disk.img")
+        #expect(second.name == "disk.img-2")
+        try check(world)
+    }
+
+    @Test("A mounted disk is refused before anything is touched")
+    func mounted() throws {
+        let world = try World()
+        let path = try world.disk()
+        world.kernel.mountDisk(path, at: "/srv")
+        let error = #expect(throws: SessionsError.self) { try world.activate(path) }
+        #expect(error?.exitStatus == .busy)
+        #expect(error?.description.contains("/srv") == true)
+        #expect(world.kernel.calls == [])
+    }
+
+    @Test("A read-only disk, an empty image and a directory are refused with the reason")
+    func unsuitable() throws {
+        let world = try World()
+        let readOnly = try world.disk()
+        world.kernel.setReadOnly(readOnly)
+        let empty = try world.directory.file("empty", [])
+        for path in [readOnly, empty, world.directory.path] {
+            let error = #expect(throws: SessionsError.self) { try world.activate(path) }
+            #expect(error?.exitStatus == .usage)
+            #expect(error?.description.hasPrefix(path.string) == true)
+        }
+        #expect(world.kernel.calls == [])
+    }
+
+    @Test("An image that is attached already is refused, and what to do is said")
+    func attached() throws {
+        let world = try World()
+        let image = try world.image()
+        try world.kernel.attachByHand(image, as: 3)
+        let error = #expect(throws: SessionsError.self) { try world.activate(image) }
+        #expect(error?.exitStatus == .busy)
+        #expect(error?.description.contains("losetup -d") == true)
+    }
+
+    @Test("A base directory that others may write to is refused")
+    func openBase() throws {
+        let world = try World()
+        let path = try world.disk()
+        let base = world.directory.path.appending("open")
+        try Files.makeDirectory(base)
+        let service = try world.service()
+        try setMode(base, 0o777)
+        let error = #expect(throws: SessionsError.self) {
+            try service.activate(path.string, directory: base)
+        }
+        #expect(error?.description.contains("chmod 700") == true)
+        #expect(try world.service().activations().isEmpty)
+    }
+
+    @Test("A device's name in dmsnap doesn't stand for another image of that name")
+    func relative() throws {
+        let world = try World()
+        try Files.makeDirectory(world.directory.path.appending("a"))
+        let first = try world.activate(world.image("disk.img"))
+        let other = try world.directory.file("a/disk.img", world.generator.bytes(64 << 10))
+        #expect(try world.service().find(other.string) == nil)
+        #expect(try world.service().find("disk.img")?.id == first.id)
+    }
+}

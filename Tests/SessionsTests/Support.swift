@@ -1,0 +1,25 @@
+import Block
+import Glibc
+import KernelSimulation
+import SystemPackage
+import Testing
+
+@testable import Sessions
+
+func setMode(_ path: FilePath, _ mode: UInt32) throws {
+    guard (unsafe path.withPlatformString { unsafe chmod($0, mode) }) == 0 else {
+        throw Errno(rawValue: errno)
+    }
+}
+
+/// Holds a world against what always holds.
+///
+/// - Parameter what: what had happened.
+func check(
+    _ world: World, _ what: String = "", sourceLocation: SourceLocation = #_sourceLocation
+) throws {
+    let faults = try world.faults()
+    if !faults.isEmpty {
+        Issue.record("\(what): \(faults.joined(separator: "; "))", sourceLocation: sourceLocation)
+    }
+}
