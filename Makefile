@@ -7,6 +7,7 @@ LIBDIR   = $(PREFIX)/lib
 INCDIR   = $(PREFIX)/include
 UDEVDIR  = $(PREFIX)/lib/udev/rules.d
 UNITDIR  = $(PREFIX)/lib/systemd/system
+MANDIR   = $(PREFIX)/share/man
 VERSION  = 0.1.0
 
 SWIFT   ?= swift
@@ -89,6 +90,9 @@ install: ## Copy what `make build` made into DESTDIR and PREFIX (default /usr); 
 	install -d $(DESTDIR)$(UNITDIR)/sysinit.target.wants
 	ln -sf ../dmsnap-monitor.service $(DESTDIR)$(UNITDIR)/sysinit.target.wants/
 	ln -sf dmsnap $(DESTDIR)$(SBINDIR)/mount.dmsnap
+	install -D -m 0644 man/dmsnap.8 $(DESTDIR)$(MANDIR)/man8/dmsnap.8
+	ln -sf dmsnap.8 $(DESTDIR)$(MANDIR)/man8/mount.dmsnap.8
+	install -D -m 0644 man/dmsnap.toml.5 $(DESTDIR)$(MANDIR)/man5/dmsnap.toml.5
 	@if [ -z "$(DESTDIR)" ]; then \
 	    ldconfig; \
 	    if [ -e /run/udev/control ]; then udevadm control --reload; fi; \
@@ -101,7 +105,9 @@ uninstall: ## Take away what `make install` copied; sessions and settings stay.
 	    $(DESTDIR)$(LIBDIR)/libdmsnap.so $(DESTDIR)$(LIBDIR)/libdmsnap.so.0 \
 	    $(DESTDIR)$(LIBDIR)/libdmsnap.so.$(VERSION) \
 	    $(DESTDIR)$(UDEVDIR)/59-dmsnap.rules $(DESTDIR)$(UNITDIR)/dmsnap-monitor.service \
-	    $(DESTDIR)$(UNITDIR)/sysinit.target.wants/dmsnap-monitor.service
+	    $(DESTDIR)$(UNITDIR)/sysinit.target.wants/dmsnap-monitor.service \
+	    $(DESTDIR)$(MANDIR)/man8/dmsnap.8 $(DESTDIR)$(MANDIR)/man8/mount.dmsnap.8 \
+	    $(DESTDIR)$(MANDIR)/man5/dmsnap.toml.5
 
 bench: setup build ## Measure how fast a restore from a store is, beside dd.
 	Benchmarks/restore

@@ -107,7 +107,8 @@ let package = Package(
         .target(
             name: "KernelSimulation",
             dependencies: [
-                "CInterposer", "Block", "DeviceMapper", "ExceptionStore", "Sessions", "StoreTesting", system,
+                "CInterposer", "Block", "DeviceMapper", "ExceptionStore", "Sessions",
+                "StoreTesting", system,
             ],
             path: "Tests/KernelSimulation", swiftSettings: strict),
         .testTarget(

@@ -13,13 +13,17 @@ struct Activate: ParsableCommand {
 
     @Option(
         help: """
-            How much is copied at a time: a power of two, 4K to 1G; larger ones cost more for small \
+            How much is copied at a time: a power of two, 512B to 1G (a number alone counts 512-byte sectors); larger ones cost more for small \
             writes and less for large ones.
             """)
     var chunkSize: String?
 
     @Option(help: "The sessions' base directory instead of the configured one.")
     var storeDir: String?
+
+    func validate() throws {
+        _ = try device.required()
+    }
 
     func run() throws {
         let name = try device.required()

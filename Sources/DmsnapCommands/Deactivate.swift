@@ -9,6 +9,10 @@ struct Deactivate: ParsableCommand {
     @OptionGroup var device: DeviceOptions
     @OptionGroup var password: PasswordOptions
 
+    func validate() throws {
+        _ = try device.required()
+    }
+
     func run() throws {
         let name = try device.required()
         let service = try SnapshotService.forRoot(to: "deactivate a device")

@@ -66,7 +66,7 @@ struct Doctor: ParsableCommand {
             Finding(
                 Files.exists("/run/udev/control"), "udevd is running",
                 else: "udevd is not running: without it no rule opens a session"))
-        let rules = ["/etc/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d"]
+        let rules = ["/etc", "/usr/lib", "/usr/local/lib", "/lib"].map { $0 + "/udev/rules.d" }
         findings.append(
             Finding(
                 rules.contains { Files.exists(FilePath($0).appending("59-dmsnap.rules")) },

@@ -75,7 +75,8 @@ struct MountHelper {
         var activation = try service.find(source)
         if activation == nil {
             try service.password.verify(
-                Terminal.password(passfile: passfile, prompt: "dmsnap password: "))
+                Terminal.password(
+                    passfile: passfile, prompt: "dmsnap password: ", option: "-o passfile=FILE"))
             switch try service.activate(
                 source, chunkSize: chunkSize, directory: storeDirectory)
             {

@@ -62,13 +62,17 @@ struct PasswordOptions: ParsableArguments {
 /// The user's terminal.
 enum Terminal {
     /// A password from a file, or asked for without echo.
-    static func password(passfile: String?, prompt: String) throws -> [UInt8] {
+    ///
+    /// - Parameter option: what to give where there is no terminal, for the message.
+    static func password(
+        passfile: String?, prompt: String, option: String = "--passfile FILE"
+    ) throws -> [UInt8] {
         ServicePassword.protectProcess()
         if let passfile { return try ServicePassword.read(passfile: FilePath(passfile)) }
         let descriptor = FileDescriptor.standardInput
         guard clinux_echo_off(descriptor.rawValue) == 0 else {
             throw SessionsError.passfile(
-                path: "(none)", reason: "standard input is no terminal; give --passfile")
+                path: "(none)", reason: "standard input is no terminal; give \(option)")
         }
         defer { clinux_echo_on(descriptor.rawValue) }
         _ = try? FileDescriptor.standardError.writeAll(prompt.utf8)

@@ -28,6 +28,10 @@ struct Restore: ParsableCommand {
     @Flag(help: "Go on though the device was written since its last session.")
     var force = false
 
+    func validate() throws {
+        _ = try session.required()
+    }
+
     func run() throws {
         var request = RestoreRequest(session: try session.required())
         request.device = device ?? dev

@@ -51,6 +51,10 @@ struct Show: ParsableCommand {
     @Flag(help: "Print one JSON document.")
     var json = false
 
+    func validate() throws {
+        _ = try session.required()
+    }
+
     func run() throws {
         let name = try session.required()
         let service = try SnapshotService.forRoot(to: "see a session")

@@ -48,7 +48,7 @@ public enum MonitorLauncher {
 
     private static func spawn(_ layout: Layout) throws {
         guard let executable = executable() else {
-            throw SessionsError.monitor("no dmsnap program in /usr/sbin, /usr/bin or /usr/local")
+            throw SessionsError.monitor("no dmsnap program in /usr/sbin or /usr/local/sbin")
         }
         var ends: [CInt] = [-1, -1]
         guard unsafe clinux_pipe(&ends) == 0 else {
@@ -81,7 +81,7 @@ public enum MonitorLauncher {
         if let own = try? Files.resolve("/proc/self/exe"), own.lastComponent?.string == "dmsnap" {
             return own.string
         }
-        return ["/usr/sbin/dmsnap", "/usr/bin/dmsnap", "/usr/local/bin/dmsnap"].first {
+        return ["/usr/sbin/dmsnap", "/usr/local/sbin/dmsnap"].first {
             Files.exists(FilePath($0))
         }
     }

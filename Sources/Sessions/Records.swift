@@ -169,6 +169,9 @@ public struct SessionRecord: Sendable, Codable {
     public var end: Fingerprint?
     /// Why it isn't the whole of what changed while it was open, if somebody wrote past us.
     public var broken: String?
+    /// The earlier session that the device, while it was not activated, was put back to: what this
+    /// one would put back no longer fits.
+    public var undoneBy: String?
     /// For an offline session that a restore made: the session restored.
     public var restoreOf: String?
 }

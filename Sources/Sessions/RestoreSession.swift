@@ -80,31 +80,38 @@ extension SnapshotService {
         let path = path(of: activation)
         // What is open but not in use any more is closed first, and what was written outside a
         // mount becomes a session: the chain is then whole.
-        if case .inUse = try rollOverLocked(activation) {
+        if case .inUse = try rollOverWhenIdle(activation) {
             throw SessionsError.busy(
                 device: path, reason: "it is in use, and a session of it is open",
                 advice: "unmount it, then restore")
         }
         let chain = try members(of: session, request)
-        if chain.last?.record.chain != activation.chain, !request.force {
-            throw SessionsError.brokenChain(
-                device: path, session: session.record.name,
-                reason: "it was written since without being captured")
+        let current = try registry.read()[id: activation.id] ?? activation
+        if !request.force {
+            let last = chain.last?.record
+            guard last?.chain == current.chain else {
+                throw SessionsError.brokenChain(
+                    device: path, session: session.record.name,
+                    reason: "it was written since without being captured")
+            }
+            guard last?.index == current.nextIndex - 1 else {
+                throw SessionsError.brokenChain(
+                    device: path, session: session.record.name,
+                    reason: "a later session is missing")
+            }
         }
         let target = try open(FilePath(path), request)
-        let report = try apply(chain, to: target, session, request, control)
+        let report = try apply(chain, to: target, session, request, control) {}
         try target.close()
         guard !request.dryRun else {
             return outcome(session, path, chain, report, nil)
         }
-        let current = try registry.read()[id: activation.id] ?? activation
         var undo: SessionName?
-        if case .closed(let offline) = try rollOverLocked(
+        if case .closed(let offline) = try rollOverWhenIdle(
             current, restoreOf: session.record.name)
         {
             undo = SessionName(offline.record.name)
         }
-        try? Files.remove(Layout.restoring(in: session.directory))
         return outcome(session, path, chain, report, undo)
     }
 
@@ -117,9 +124,9 @@ extension SnapshotService {
         let chain = try members(of: session, request)
         guard let last = chain.last else { throw SessionsError.noSuchSession(request.session) }
         try refuseStranger(device, path, session, request)
-        let marker = Layout.restoring(in: session.directory)
+        let marker = RestoreMarker(in: session.directory)
         // A restore that was cut short left neither the old nor the new contents: it goes on.
-        if !Files.exists(marker), !request.force {
+        if !marker.names(path), !request.force {
             let now = try kernel.fingerprint(path)
             guard now == last.record.end else {
                 throw SessionsError.brokenChain(
@@ -129,16 +136,29 @@ extension SnapshotService {
             }
         }
         let target = try open(path, request)
-        let report = try apply(chain, to: target, session, request, control)
+        let report = try apply(chain, to: target, session, request, control) {
+            try marker.write(path)
+            // From the first write on the device is no longer at the end of its chain, and none of
+            // the later sessions starts from what it then is.
+            if request.device == nil { try markUndone(chain.dropFirst(), by: session) }
+        }
         try target.close()
         guard !request.dryRun else { return outcome(session, device, chain, report, nil) }
         if request.device == nil {
-            var record = last.record
+            var record = try self.session(at: last.directory).record
             record.end = try kernel.fingerprint(path)
             try write(record, in: last.directory)
         }
-        try? Files.remove(marker)
+        try marker.remove()
         return outcome(session, device, chain, report, nil)
+    }
+
+    private func markUndone(_ sessions: ArraySlice<Session>, by restored: Session) throws {
+        for session in sessions {
+            var record = session.record
+            record.undoneBy = restored.record.name
+            try write(record, in: session.directory)
+        }
     }
 
     private func outcome(
@@ -152,6 +172,11 @@ extension SnapshotService {
 
     /// The session and every later one of its chain, each fit to be restored from.
     private func members(of session: Session, _ request: RestoreRequest) throws -> [Session] {
+        if let undone = session.record.undoneBy, !request.force {
+            throw SessionsError.brokenChain(
+                device: session.record.device, session: session.record.name,
+                reason: "it was put back to before session \(undone), which was earlier")
+        }
         let members = try chain(session.record.chain, from: session.record.index)
         for (offset, member) in members.enumerated() {
             let name = member.record.name
@@ -232,9 +257,11 @@ extension SnapshotService {
         }
     }
 
+    /// - Parameter beforeWriting: called when everything was read and checked, just before the first
+    ///   write.
     private func apply(
         _ chain: [Session], to target: borrowing OwnedDescriptor, _ session: Session,
-        _ request: RestoreRequest, _ control: RestoreControl
+        _ request: RestoreRequest, _ control: RestoreControl, beforeWriting: () throws -> Void
     ) throws -> RestoreReport {
         let sources = try chain.map { member in
             try closedStore(
@@ -243,17 +270,21 @@ extension SnapshotService {
         }
         do {
             let plan = try RestorePlan(sources: sources)
-            if !request.dryRun {
-                try Files.replace(
-                    Layout.restoring(in: session.directory),
-                    with: JSON.encode(["device": target.path.string]))
+            let size = try target.size()
+            guard size == plan.originSize else {
+                throw SessionsError.unsuitable(
+                    device: target.path.string,
+                    reason: "it has \(size.bytes) bytes, and the session's device had "
+                        + "\(plan.originSize.bytes)")
             }
-            return try plan.run(
-                on: target, options: RestoreOptions(dryRun: request.dryRun), control: control)
+            if request.dryRun {
+                return try plan.run(
+                    on: target, options: RestoreOptions(dryRun: true), control: control)
+            }
+            let verified = try plan.verify(control: control)
+            try beforeWriting()
+            return try verified.apply(to: target, control: control)
         } catch let error as RestoreError {
-            if !error.targetTouched, !request.dryRun {
-                try? Files.remove(Layout.restoring(in: session.directory))
-            }
             throw failure(error, session, target.path.string)
         }
     }

@@ -32,6 +32,22 @@ extension SnapshotService {
         }
     }
 
+    /// Exchanges the store as soon as nobody but udev, which probes what was just closed, has the
+    /// device open.
+    func rollOverWhenIdle(
+        _ activation: Activation, restoreOf: String? = nil
+    ) throws -> RolloverOutcome {
+        for _ in 0..<50 {
+            let outcome = try rollOverLocked(
+                registry.read()[id: activation.id] ?? activation, restoreOf: restoreOf)
+            guard case .inUse = outcome else { return outcome }
+            let number = try deviceMapper.info(MapperNames.origin(activation))?.number
+            if let number, try !uses(of: number).isEmpty { break }
+            kernel.pause(milliseconds: 100)
+        }
+        return .inUse
+    }
+
     func rollOverLocked(
         _ activation: Activation, restoreOf: String? = nil
     ) throws -> RolloverOutcome {

@@ -56,7 +56,7 @@ extension IntegrationTests {
                 let output = try await run(
                     "/bin/mount", ["-t", "dmsnap", rig.device, rig.mountPoint])
                 #expect(output.status == 77)
-                #expect(output.err.contains("passfile"))
+                #expect(output.err.contains("-o passfile=FILE"))
                 #expect(try await Dmsnap.status().isEmpty)
             }
         }

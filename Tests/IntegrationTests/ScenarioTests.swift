@@ -97,6 +97,37 @@ extension IntegrationTests {
             }
         }
 
+        @Test("Put back while not activated, a device is not taken forward again without --force")
+        func noWayForward() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await rig.activate()
+                let first = try await rig.checksum()
+                let one = try await rig.mounted("head -c 1M /dev/urandom > a")
+                let two = try await rig.mounted("head -c 1M /dev/urandom > b")
+                try await rig.deactivate()
+                try await rig.restore(one)
+                #expect(try await rig.checksum() == first)
+                try await Dmsnap.refuses(
+                    ["restore", "--session", two.name], status: 65,
+                    saying: [one.name, "--force"])
+                #expect(try await rig.checksum() == first)
+            }
+        }
+
+        @Test("A chain whose newest session is gone does not restore (65)")
+        func newestMissing() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await rig.activate()
+                let one = try await rig.mounted("echo a > a")
+                let two = try await rig.mounted("echo b > b")
+                try await sh("mv \(two.directory) \(rig.directory)/aside")
+                try await Dmsnap.refuses(
+                    ["restore", "--session", one.name], status: 65, saying: ["missing"])
+            }
+        }
+
         @Test("After deactivation and activation the chain goes on")
         func chainGoesOn() async throws {
             try await Rig.with(.block) { rig in
