@@ -109,7 +109,8 @@ uninstall: ## Take away what `make install` copied; sessions and settings stay.
 	    $(DESTDIR)$(MANDIR)/man8/dmsnap.8 $(DESTDIR)$(MANDIR)/man8/mount.dmsnap.8 \
 	    $(DESTDIR)$(MANDIR)/man5/dmsnap.toml.5
 
-bench: setup build ## Measure how fast a restore from a store is, beside dd.
+bench: setup build ## Measure how fast a restore is, beside dd (installs fio).
+	command -v fio > /dev/null || apt-get install -y -qq fio
 	Benchmarks/restore
 
 clean: ## Remove everything that was built.

@@ -17,7 +17,7 @@ public struct SourceIdentity: Hashable, Sendable, Codable {
 }
 
 /// An activated device, as the registry keeps it.
-public struct Activation: Sendable, Codable, Identifiable {
+public struct Activation: Hashable, Sendable, Codable, Identifiable {
     /// What is activated.
     public enum Kind: String, Sendable, Codable {
         case block, image

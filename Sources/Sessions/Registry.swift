@@ -6,7 +6,7 @@ import SystemPackage
 /// Nothing that waits for udev or for a device happens under the lock: the udev rule's own process
 /// wants it.
 struct Registry: Sendable {
-    struct Document: Codable {
+    struct Document: Codable, Equatable {
         static let currentVersion = 1
         var version = currentVersion
         var activations: [Activation] = []
@@ -53,11 +53,12 @@ struct Registry: Sendable {
             try Files.makeDirectory(layout.stateDirectory)
             return try FileLock.holding(layout.registryLock) {
                 var document = try read()
-                let before = try JSON.encode(document)
+                let before = document
                 let result = try body(&document)
                 // Untouched, it isn't written: the monitor wakes at every new registry.
-                let after = try JSON.encode(document)
-                if after != before { try Files.replace(layout.registry, with: after) }
+                if document != before {
+                    try Files.replace(layout.registry, with: JSON.encode(document))
+                }
                 return result
             }
         }

@@ -129,7 +129,9 @@ extension SnapshotService {
     ///
     /// - Returns: whether it ran.
     public func ifNothingIsActivated(_ body: () -> Void) throws(SessionsError) -> Bool {
-        try registry.update { document in
+        // Looked at without the lock first: it is asked after every event.
+        guard try registry.read().activations.isEmpty else { return false }
+        return try registry.update { document in
             guard document.activations.isEmpty else { return false }
             body()
             return true
