@@ -49,8 +49,7 @@ extension SnapshotService {
     /// nothing is written that a snapshot would have to see. Can be done again after a crash.
     func takeDown(_ activation: Activation) throws -> Session? {
         let origin = try MapperNames.origin(activation)
-        let isLoaded = try deviceMapper.info(origin)?.hasLiveTable == true
-        let source = isLoaded ? try? source(activation).path : nil
+        let source = try loadedSource(activation) == nil ? nil : try? source(activation)
         var status: SnapshotStatus?
         try deviceMapper.inTransaction { transaction in
             if let info = try deviceMapper.info(origin) {
@@ -67,7 +66,7 @@ extension SnapshotService {
                 }
             }
         }
-        let end = try (source ?? bareSource(activation)).map { path throws in
+        let end = try (source?.path ?? bareSource(activation)).map { path throws in
             try kernel.fingerprint(path)
         }
         let closed =
@@ -76,7 +75,9 @@ extension SnapshotService {
             : finish(
                 activation, end: end, wasInvalid: status == .invalid)
         if activation.kind == .image, Files.exists(FilePath(activation.path)) {
-            for loop in try kernel.loops(on: FilePath(activation.path)) {
+            // Somebody else's loop device over it stays.
+            for loop in try kernel.loops(on: FilePath(activation.path))
+            where source == nil || loop.number == source?.number {
                 try kernel.detachLoop(loop.path)
             }
         }
