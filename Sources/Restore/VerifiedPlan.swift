@@ -20,7 +20,7 @@ public struct VerifiedPlan: Sendable {
     init(
         _ plan: RestorePlan, batchSize: Int, control: RestoreControl
     ) throws(RestoreError) {
-        var transfer = SerialTransfer(sources: plan.sources, capacity: batchSize)
+        var transfer = SerialTransfer(sources: plan.sources, capacity: plan.capacity(batchSize))
         var checksums: [UInt32] = []
         let pass = RestorePass(
             plan: plan, phase: .verifying, batchSize: batchSize, control: control)
@@ -70,7 +70,7 @@ public struct VerifiedPlan: Sendable {
     private func write(
         to target: borrowing OwnedDescriptor, _ control: RestoreControl
     ) throws(RestoreError) -> Duration {
-        var transfer = SerialTransfer(sources: plan.sources, capacity: batchSize)
+        var transfer = SerialTransfer(sources: plan.sources, capacity: plan.capacity(batchSize))
         var written: UInt64 = 0
         var touched = false
         do {
@@ -116,7 +116,7 @@ public struct VerifiedPlan: Sendable {
     private func compare(
         with target: borrowing OwnedDescriptor, _ control: RestoreControl
     ) throws(RestoreError) -> Duration {
-        var transfer = SerialTransfer(sources: [], capacity: batchSize)
+        var transfer = SerialTransfer(sources: [], capacity: plan.capacity(batchSize))
         do {
             return try pass(.readingBack, control).run {
                 batch, number throws(RestoreError.Reason) in

@@ -49,6 +49,12 @@ extension SnapshotService {
     public func assemble(_ id: String) throws(SessionsError) -> AssemblyOutcome {
         try operating(on: id) { current in
             if current.phase != .active {
+                // What was captured becomes a session, and its end is read from the device.
+                if current.phase == .deactivating {
+                    guard Files.exists(current.base), try locate(current) != nil else {
+                        return .notThere
+                    }
+                }
                 _ = try takeDown(current)
                 return .forgotten
             }

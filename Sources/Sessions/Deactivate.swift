@@ -49,6 +49,7 @@ extension SnapshotService {
     /// nothing is written that a snapshot would have to see. Can be done again after a crash.
     func takeDown(_ activation: Activation) throws -> Session? {
         let origin = try MapperNames.origin(activation)
+        let source = try loadedSource(activation) == nil ? nil : try? source(activation)
         var status: SnapshotStatus?
         try deviceMapper.inTransaction { transaction in
             if let info = try deviceMapper.info(origin) {
@@ -65,15 +66,18 @@ extension SnapshotService {
                 }
             }
         }
-        let path = try? source(activation).path
-        let end = try path.map { path throws in try kernel.fingerprint(path) }
+        let end = try (source?.path ?? bareSource(activation)).map { path throws in
+            try kernel.fingerprint(path)
+        }
         let closed =
             try activation.phase == .activating
             ? discardEmpty(activation)
             : finish(
                 activation, end: end, wasInvalid: status == .invalid)
         if activation.kind == .image, Files.exists(FilePath(activation.path)) {
-            for loop in try kernel.loops(on: FilePath(activation.path)) {
+            // Somebody else's loop device over it stays.
+            for loop in try kernel.loops(on: FilePath(activation.path))
+            where source == nil || loop.number == source?.number {
                 try kernel.detachLoop(loop.path)
             }
         }
@@ -82,6 +86,13 @@ extension SnapshotService {
         }
         try? Files.remove(layout.operationLock(activation.id))
         return closed
+    }
+
+    /// Where the device can be looked at without its origin: after a crash or a reboot an image has
+    /// no loop device any more, and a disk may have another name.
+    private func bareSource(_ activation: Activation) -> FilePath? {
+        if activation.kind == .image, let loop = try? source(activation) { return loop.path }
+        return (try? locate(activation))?.path
     }
 
     /// A store of an activation that never came to be: usually empty or not yet there.

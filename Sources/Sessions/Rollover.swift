@@ -220,7 +220,7 @@ extension SnapshotService {
             record.closedAt = record.closedAt ?? kernel.now()
             record.chunks = count?.chunks
             record.bytes = count?.bytes
-            record.end = end
+            record.end = end ?? record.end
             record.interrupted = record.interrupted || interrupted
             if activation.isBrokenInside { record.broken = activation.broken }
             // A restore that takes long looks like a use, and its session was opened as one.

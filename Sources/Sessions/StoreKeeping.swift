@@ -53,21 +53,36 @@ extension SnapshotService {
         }
     }
 
-    /// The raw device's number: the block device itself, or the loop device of the image.
+    /// The raw device: the block device itself, or the loop device of the image.
+    ///
+    /// While the origin is loaded its table says which one. A path may mean another disk by now, and
+    /// an image may be attached once more by hand: a snapshot of that one would keep nothing of what
+    /// is written through ours.
     func source(
         _ activation: Activation
     ) throws(SessionsError) -> (path: FilePath, number: DeviceNumber) {
         try asSessionsError {
+            let loaded = try loadedSource(activation)
+            let found: [(path: FilePath, number: DeviceNumber)]
             switch activation.kind {
             case .block:
                 let device = try kernel.blockDevice(FilePath(activation.path))
-                return (device.path, device.number)
-            case .image:
-                guard let loop = try kernel.loops(on: FilePath(activation.path)).first else {
-                    throw SessionsError.noSuchDevice(activation.path)
-                }
-                return loop
+                found = [(device.path, device.number)]
+            case .image: found = try kernel.loops(on: FilePath(activation.path))
             }
+            guard let source = found.first(where: { loaded == nil || $0.number == loaded }) else {
+                throw SessionsError.noSuchDevice(activation.path)
+            }
+            return source
+        }
+    }
+
+    /// What the origin's table, if it is loaded, lies over.
+    func loadedSource(_ activation: Activation) throws -> DeviceNumber? {
+        let origin = try MapperNames.origin(activation)
+        guard try deviceMapper.info(origin)?.hasLiveTable == true else { return nil }
+        return try deviceMapper.table(origin).first.flatMap {
+            SnapshotOriginTarget(parameters: $0.parameters)?.origin
         }
     }
 

@@ -78,8 +78,7 @@ extension SnapshotService {
     public func otherLoop(_ watched: Watched) -> String? {
         guard watched.activation.kind == .image,
             let loops = try? kernel.loops(on: FilePath(watched.source)), loops.count > 1,
-            let table = try? deviceMapper.table(MapperNames.origin(watched.activation)).first,
-            let own = SnapshotOriginTarget(parameters: table.parameters)?.origin
+            let own = try? loadedSource(watched.activation)
         else { return nil }
         return loops.first { $0.number != own }?.path.string
     }

@@ -11,32 +11,35 @@
 #include <unistd.h>
 
 static _Thread_local int mode, paused, hurried;
-static _Thread_local long count, limit;
+static _Thread_local long steps, changes, limit;
 static _Thread_local char last[256];
 
 void interposer_begin(int new_mode, long at)
 {
     mode = new_mode;
     limit = at;
-    count = 0;
+    steps = changes = 0;
     last[0] = 0;
 }
 
-long interposer_end(void)
+long interposer_end(long *all_changes)
 {
     mode = INTERPOSER_OFF;
-    return count;
+    *all_changes = changes;
+    return steps;
 }
 
-int interposer_step(const char *what)
+int interposer_step(const char *what, int is_change)
 {
     if (mode == INTERPOSER_OFF || paused)
         return 0;
-    count++;
-    int fails = mode == INTERPOSER_FAIL ? count == limit
-        : mode == INTERPOSER_DIE        ? count >= limit
+    int was_dead = mode == INTERPOSER_DIE && changes >= limit;
+    steps++;
+    changes += is_change;
+    int fails = mode == INTERPOSER_FAIL ? steps == limit
+        : mode == INTERPOSER_DIE        ? changes >= limit
                                         : 0;
-    if (mode == INTERPOSER_COUNT || count == limit)
+    if (mode == INTERPOSER_COUNT || (fails && !was_dead))
         snprintf(last, sizeof last, "%s", what);
     if (!fails)
         return 0;
@@ -64,13 +67,13 @@ void interposer_hurry(int hurry)
     hurried = hurry;
 }
 
-static int step(const char *call, const char *path)
+static int step(const char *call, const char *path, int is_change)
 {
     char what[sizeof last];
     if (mode == INTERPOSER_OFF || paused)
         return 0;
     snprintf(what, sizeof what, "%s %s", call, path);
-    return interposer_step(what);
+    return interposer_step(what, is_change);
 }
 
 // Only opens that may create something are changes.
@@ -83,70 +86,70 @@ int open(const char *path, int flags, ...)
         permissions = va_arg(arguments, mode_t);
         va_end(arguments);
     }
-    if (flags & O_CREAT && step("create", path) != 0)
+    if (flags & O_CREAT && step("create", path, access(path, F_OK) != 0) != 0)
         return -1;
     return syscall(SYS_openat, AT_FDCWD, path, flags, permissions);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset)
 {
-    if (step("pwrite", "") != 0)
+    if (step("pwrite", "", 1) != 0)
         return -1;
     return syscall(SYS_pwrite64, fd, bytes, length, offset);
 }
 
 int ftruncate(int fd, off_t length)
 {
-    if (step("ftruncate", "") != 0)
+    if (step("ftruncate", "", 1) != 0)
         return -1;
     return syscall(SYS_ftruncate, fd, length);
 }
 
 int fsync(int fd)
 {
-    if (step("fsync", "") != 0)
+    if (step("fsync", "", 0) != 0)
         return -1;
     return hurried ? 0 : syscall(SYS_fsync, fd);
 }
 
 int fchmod(int fd, mode_t permissions)
 {
-    if (step("fchmod", "") != 0)
+    if (step("fchmod", "", 0) != 0)
         return -1;
     return syscall(SYS_fchmod, fd, permissions);
 }
 
 int rename(const char *from, const char *to)
 {
-    if (step("rename", to) != 0)
+    if (step("rename", to, 1) != 0)
         return -1;
     return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
 int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned int flags)
 {
-    if (step("rename", to) != 0)
+    if (step("rename", to, 1) != 0)
         return -1;
     return syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
 }
 
 int unlink(const char *path)
 {
-    if (step("unlink", path) != 0)
+    if (step("unlink", path, access(path, F_OK) == 0) != 0)
         return -1;
     return syscall(SYS_unlinkat, AT_FDCWD, path, 0);
 }
 
 int rmdir(const char *path)
 {
-    if (step("rmdir", path) != 0)
+    if (step("rmdir", path, 1) != 0)
         return -1;
     return syscall(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR);
 }
 
 int mkdir(const char *path, mode_t permissions)
 {
-    if (step("mkdir", path) != 0)
+    if (step("mkdir", path, 1) != 0)
         return -1;
     return syscall(SYS_mkdirat, AT_FDCWD, path, permissions);
 }

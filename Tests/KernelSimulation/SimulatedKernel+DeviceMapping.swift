@@ -7,7 +7,12 @@ extension SimulatedKernel {
     private func enter(
         _ operation: DeviceMapperError.Operation, _ name: String = ""
     ) throws(DeviceMapperError) {
-        guard Steps.next("\(operation.rawValue) \(name)") else {
+        let changes =
+            switch operation {
+            case .create, .load, .suspend, .resume, .remove: true
+            default: false
+            }
+        guard Steps.next("\(operation.rawValue) \(name)", changes: changes) else {
             throw DeviceMapperError(operation: operation, name: name, errno: .ioError)
         }
         absorb()

@@ -84,8 +84,10 @@ public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
     /// This kernel's own.
     public var deviceMapper: any DeviceMapping { self }
 
-    func enter(_ call: String, _ subject: String = "") throws(SystemError) {
-        guard Steps.next("\(call) \(subject)") else {
+    func enter(
+        _ call: String, _ subject: String = "", changes: Bool = false
+    ) throws(SystemError) {
+        guard Steps.next("\(call) \(subject)", changes: changes) else {
             throw SystemError(operation: call, path: subject, errno: .ioError)
         }
         absorb()
@@ -162,7 +164,7 @@ public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
     public func attachLoop(
         _ file: FilePath, sector: UInt32
     ) throws(SystemError) -> (path: FilePath, number: DeviceNumber) {
-        try enter("attachLoop", file.string)
+        try enter("attachLoop", file.string, changes: true)
         return try Steps.elsewhere { () throws(SystemError) in try attach(file) }
     }
 
@@ -177,7 +179,7 @@ public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
     }
 
     public func detachLoop(_ path: FilePath) throws(SystemError) {
-        try enter("detachLoop", path.string)
+        try enter("detachLoop", path.string, changes: true)
         calls.append("detachLoop \(path.lastComponent?.string ?? "")")
         guard let number = number(of: path), number.major == 7,
             let loop = loops[number.minor]
@@ -204,7 +206,7 @@ public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
     }
 
     public func announce(_ number: DeviceNumber, _ word: String) throws(SystemError) {
-        try enter("announce", word)
+        try enter("announce", word, changes: true)
         guard let name = mapped.first(where: { $0.value.number == number })?.key else {
             throw SystemError(operation: "uevent", path: "\(number)", errno: .noSuchFileOrDirectory)
         }

@@ -4,35 +4,42 @@ import CInterposer
 ///
 /// All of it is about the calling thread, so `body` must not wait for another one.
 public enum Steps {
-    /// How many there are in `body`.
-    public static func counting(_ body: () throws -> Void) rethrows -> Int {
+    /// How many there are in `body`, and how many of them change something.
+    public static func counting(_ body: () throws -> Void) rethrows -> (all: Int, changes: Int) {
         interposer_begin(CInt(INTERPOSER_COUNT.rawValue), 0)
         do {
             try body()
         } catch {
-            _ = interposer_end()
+            _ = end()
             throw error
         }
-        return interposer_end()
+        return end()
     }
 
-    /// Lets the process die before step `number` (from 1): that one and all later ones change
-    /// nothing any more, so that undoing doesn't either; locks are let go of, as at a death.
+    /// Lets the process die before change `number` (from 1): that one and everything later fails
+    /// and changes nothing any more, so that undoing doesn't either; locks are let go of, as at a
+    /// death. A death before a step that changes nothing leaves the same as one before the next.
     ///
     /// - Returns: what it was about to do.
     @discardableResult
     public static func dying(before number: Int, _ body: () throws -> Void) -> String {
         interposer_begin(CInt(INTERPOSER_DIE.rawValue), number)
         try? body()
-        _ = interposer_end()
+        _ = end()
         return last
     }
 
     /// Lets step `number` fail with EIO, and no other.
     public static func failing(at number: Int, _ body: () throws -> Void) throws {
         interposer_begin(CInt(INTERPOSER_FAIL.rawValue), number)
-        defer { _ = interposer_end() }
+        defer { _ = end() }
         try body()
+    }
+
+    private static func end() -> (all: Int, changes: Int) {
+        var changes = 0
+        let all = unsafe interposer_end(&changes)
+        return (all, changes)
     }
 
     /// What was done last, or what failed.
@@ -55,7 +62,7 @@ public enum Steps {
     /// One step of the kernel's.
     ///
     /// - Returns: whether it may be made.
-    static func next(_ what: String) -> Bool {
-        unsafe interposer_step(what) == 0
+    static func next(_ what: String, changes: Bool = false) -> Bool {
+        unsafe interposer_step(what, changes ? 1 : 0) == 0
     }
 }

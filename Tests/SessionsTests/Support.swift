@@ -16,9 +16,10 @@ func setMode(_ path: FilePath, _ mode: UInt32) throws {
 ///
 /// - Parameter what: what had happened.
 func check(
-    _ world: World, _ what: String = "", sourceLocation: SourceLocation = #_sourceLocation
+    _ world: World, _ what: String = "", afterDeath: Bool = false,
+    sourceLocation: SourceLocation = #_sourceLocation
 ) throws {
-    let faults = try world.faults()
+    let faults = try world.faults(afterDeath: afterDeath)
     if !faults.isEmpty {
         Issue.record("\(what): \(faults.joined(separator: "; "))", sourceLocation: sourceLocation)
     }

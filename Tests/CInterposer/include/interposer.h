@@ -6,9 +6,9 @@
 // A thread's changes are left alone until it calls `interposer_begin`.
 enum interposer_mode {
     INTERPOSER_OFF,
-    // Every change succeeds.
+    // Everything succeeds; all steps, and those that change something, are counted.
     INTERPOSER_COUNT,
-    // The change with the number `at` (from 1) fails with EIO, once.
+    // The step with the number `at` (from 1) fails with EIO, once.
     INTERPOSER_FAIL,
     // The change with the number `at` and all later ones fail with EIO and change nothing: what a
     // process that was killed before it would have left.
@@ -16,11 +16,12 @@ enum interposer_mode {
 };
 
 void interposer_begin(int mode, long at);
-// How many changes there were since `interposer_begin`; then the thread is left alone again.
-long interposer_end(void);
+// Then the thread is left alone again. How many steps there were since `interposer_begin`, and how
+// many of them were changes.
+long interposer_end(long *changes);
 
-// Counts one change made by other means. 0: go on; -1 with errno: it fails.
-int interposer_step(const char *what);
+// Counts one step made by other means. 0: go on; -1 with errno: it fails.
+int interposer_step(const char *what, int changes);
 // What failed, or died, or was counted last.
 const char *interposer_last(void);
 

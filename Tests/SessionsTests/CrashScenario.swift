@@ -1,0 +1,213 @@
+import Block
+import KernelSimulation
+import StoreTesting
+import SystemPackage
+import Testing
+
+@testable import Sessions
+
+/// Something that dmsnap does, to be interrupted at every step of it.
+struct CrashScenario: Sendable, CustomTestStringConvertible {
+    let testDescription: String
+    let isImage: Bool
+    /// Whether it deactivates, so that there may be nothing left to do.
+    var ends = false
+    /// Whether writing is part of it, so that it may leave a device between two states.
+    var writes = false
+    let prepare: @Sendable (Crashed) throws -> Void
+    let act: @Sendable (Crashed) throws -> Void
+
+    init(
+        _ description: String, isImage: Bool = false, ends: Bool = false, writes: Bool = false,
+        prepare: @escaping @Sendable (Crashed) throws -> Void,
+        act: @escaping @Sendable (Crashed) throws -> Void
+    ) {
+        testDescription = description
+        self.isImage = isImage
+        self.ends = ends
+        self.writes = writes
+        self.prepare = prepare
+        self.act = act
+    }
+
+    static let all = [
+        CrashScenario("activating a disk", prepare: { _ in }, act: { try $0.activate() }),
+        CrashScenario(
+            "activating an image", isImage: true, prepare: { _ in }, act: { try $0.activate() }),
+        CrashScenario(
+            "activating again, with a chain to go on with",
+            prepare: {
+                try $0.activate()
+                try $0.session()
+                try $0.session()
+                try $0.deactivate()
+            }, act: { try $0.activate() }),
+        CrashScenario(
+            "opening a session",
+            prepare: {
+                try $0.activate()
+                try $0.session()
+                try $0.world.kernel.mount($0.world.origin())
+                try $0.write()
+            },
+            act: { _ = try $0.world.service().openSession($0.world.origin()) }),
+        CrashScenario(
+            "closing a session",
+            prepare: {
+                try $0.activate()
+                try $0.session()
+                try $0.world.mount()
+                try $0.write()
+                try $0.world.kernel.unmount($0.world.origin())
+            }, act: { try $0.rollOver() }),
+        CrashScenario(
+            "closing a session of an image", isImage: true,
+            prepare: {
+                try $0.activate()
+                try $0.world.mount()
+                try $0.write()
+                try $0.world.kernel.unmount($0.world.origin())
+            }, act: { try $0.rollOver() }),
+        CrashScenario(
+            "closing a session without a write",
+            prepare: {
+                try $0.activate()
+                try $0.session()
+                try $0.world.mount()
+                try $0.world.kernel.unmount($0.world.origin())
+            }, act: { try $0.rollOver() }),
+        CrashScenario(
+            "making an offline session",
+            prepare: {
+                try $0.activate()
+                try $0.session()
+                try $0.write()
+            }, act: { try $0.rollOver() }),
+        CrashScenario(
+            "deactivating an armed device", ends: true,
+            prepare: {
+                try $0.activate()
+                try $0.session()
+            }, act: { try $0.deactivate() }),
+        CrashScenario(
+            "deactivating an image with a session that is over", isImage: true, ends: true,
+            prepare: {
+                try $0.activate()
+                try $0.session()
+                try $0.world.mount()
+                try $0.write()
+                try $0.world.kernel.unmount($0.world.origin())
+            }, act: { try $0.deactivate() }),
+        CrashScenario(
+            "restoring through an armed device", writes: true,
+            prepare: {
+                try $0.activate()
+                for _ in 0..<3 { try $0.session() }
+            }, act: { try $0.restore(1) }),
+        CrashScenario(
+            "assembling after a reboot with a session open",
+            prepare: {
+                try $0.activate()
+                try $0.session()
+                try $0.world.mount()
+                try $0.write()
+                $0.world.kernel.reboot()
+            }, act: { try $0.assemble() }),
+        CrashScenario(
+            "assembling an image after a reboot, armed", isImage: true,
+            prepare: {
+                try $0.activate()
+                try $0.session()
+                $0.world.kernel.reboot()
+            }, act: { try $0.assemble() }),
+    ]
+}
+
+/// One run of a scenario: the world, and every contents that the device had while nobody wrote.
+final class Crashed {
+    let world: World
+    let path: FilePath
+    /// What must be there to go back to, the oldest first; the first is that before everything.
+    private(set) var states: [[UInt8]]
+    private(set) var names: [String] = []
+    private let writes: Bool
+
+    init(_ scenario: CrashScenario, seed: UInt64) throws {
+        world = try World(seed: seed)
+        writes = scenario.writes
+        let size = 24 << 10
+        path = try scenario.isImage ? world.image("an image", size: size) : world.disk(size: size)
+        states = [try world.kernel.bytes(of: path)]
+        try scenario.prepare(self)
+    }
+
+    func activate() throws { try world.activate(path) }
+
+    func deactivate() throws { try world.service().deactivate(path.string) }
+
+    func session() throws {
+        names.append(try world.session(writes: 3))
+        try note()
+    }
+
+    func write() throws {
+        try world.scribble(3)
+        try note()
+    }
+
+    private func note() throws {
+        let now = try world.kernel.bytes(of: path)
+        if now != states.last { states.append(now) }
+    }
+
+    func rollOver() throws { _ = try world.service().rollOver(world.activation().id) }
+
+    func restore(_ index: Int) throws {
+        _ = try world.service().restore(RestoreRequest(session: names[index]))
+    }
+
+    func assemble() throws {
+        for (_, result) in try world.service().assembleAll() { _ = try result.get() }
+    }
+
+    /// What the monitor does when it starts, and then with each device.
+    func monitor() throws {
+        let service = try world.service()
+        for activation in try service.activations() { try service.recover(activation.id) }
+        for activation in try service.missing() { _ = try service.assemble(activation.id) }
+        for watched in try service.watched() {
+            if watched.uses.isEmpty {
+                _ = try service.rollOver(watched.activation.id)
+            } else {
+                _ = try service.openSession(watched)
+            }
+        }
+    }
+
+    /// Goes back through every session, the latest first, and finds every state again.
+    func verify(_ what: String) throws {
+        for activation in try world.service().activations() {
+            let name = try world.origin(activation)
+            for _ in 0..<2 { world.kernel.unmount(name) }
+            _ = try world.service().deactivate(activation.path)
+        }
+        if world.kernel.remains != [] { Issue.record("\(what): \(world.kernel.remains) is left") }
+        var left = states.dropLast()
+        for session in try world.sessions().reversed() {
+            let name = session.record.name
+            if session.record.state != .closed {
+                Issue.record("\(what): \(name) is \(session.record.state)")
+                return
+            }
+            _ = try world.service().restore(RestoreRequest(session: name))
+            let now = try world.kernel.bytes(of: path)
+            let isBetween = writes && session.record.kind == .offline
+            guard states.contains(now) || isBetween else {
+                Issue.record("\(what): restoring \(name) gives what never was")
+                return
+            }
+            left.removeAll { $0 == now }
+        }
+        if !left.isEmpty { Issue.record("\(what): \(left.count) states can't be restored") }
+    }
+}
