@@ -18,15 +18,22 @@ extension SnapshotService {
             guard let activation = try recoverLocked(current) else { return nil }
             try refuseOpen(activation)
             try change(activation.id) { $0.phase = .deactivating }
-            do {
-                return try takeDown(activation)
-            } catch {
-                let cause = SessionsError.from(error)
-                guard cause.exitStatus == .busy else { throw cause }
-                try change(activation.id) { $0.phase = .active }
-                try refuseOpen(activation)
-                throw busy(activation, "it has been opened just now")
+            let origin = try MapperNames.origin(activation)
+            for _ in 0..<50 {
+                do {
+                    return try takeDown(activation)
+                } catch {
+                    let cause = SessionsError.from(error)
+                    guard cause.exitStatus == .busy, try deviceMapper.info(origin) != nil else {
+                        throw cause
+                    }
+                    // udev probes what was closed just now; a use ends it at once.
+                    if try !isIdle(activation) { break }
+                }
             }
+            try change(activation.id) { $0.phase = .active }
+            try refuseOpen(activation)
+            throw busy(activation, "it has been opened just now")
         }
     }
 

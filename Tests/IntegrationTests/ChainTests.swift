@@ -25,7 +25,7 @@ extension IntegrationTests {
                     #expect(count == step + 1)
                 }
                 // Back and forth: each restore is itself a session that can be undone.
-                for _ in 0..<6 {
+                for _ in 0..<4 {
                     let index = random.below(24)
                     let session = try await rig.sessions()[index]
                     try await rig.restore(session)

@@ -24,8 +24,8 @@ extension IntegrationTests {
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 let before = try await rig.checksum()
                 let pass = ["--passfile", Dmsnap.passfile]
-                for step in 0..<14 {
-                    let delay = 300 + step * 60
+                for step in 0..<9 {
+                    let delay = 300 + step * 90
                     try await kill(
                         ["activate", rig.device, "--store-dir", rig.base] + pass, after: delay)
                     try await rig.activate()
@@ -38,7 +38,14 @@ extension IntegrationTests {
                 }
                 #expect(try await sh("ls -A \(rig.base)/.armed").isEmpty)
                 #expect(try await rig.checksum() == before)
+                try await forgetCookies()
             }
+        }
+
+        /// libdevmapper's semaphores outlive a process that is killed between a change and udev's
+        /// answer, whoever uses it; this is what its own tool has for them.
+        private func forgetCookies() async throws {
+            try await sh("dmsetup udevcomplete_all --yes > /dev/null")
         }
 
         @Test("Killed while it closes sessions, the next monitor goes on, and no session is lost")
@@ -47,14 +54,14 @@ extension IntegrationTests {
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 try await rig.activate()
                 var baselines: [String] = []
-                for step in 0..<14 {
+                for step in 0..<10 {
                     baselines.append(try await rig.checksum())
                     try await rig.mount()
                     try await sh(
                         """
                         head -c 50k /dev/urandom > \(rig.mountPoint)/f\(step % 3)
                         umount \(rig.mountPoint)
-                        sleep 0.\(String(1000 + step * 45).dropFirst())
+                        sleep 0.\(String(1000 + step * 60).dropFirst())
                         pkill -KILL -x dmsnap || true
                         """)
                     // Idempotent, and it starts a monitor, which recovers.
@@ -66,11 +73,12 @@ extension IntegrationTests {
                     try await nothingIsSuspended()
                 }
                 let all = try await rig.sessions()
-                #expect(all.count == 14 && all.allSatisfy(\.complete))
-                for index in [13, 6, 0] {
+                #expect(all.count == 10 && all.allSatisfy(\.complete))
+                for index in [9, 5, 0] {
                     try await rig.restore(all[index])
                     #expect(try await rig.checksum() == baselines[index])
                 }
+                try await forgetCookies()
             }
         }
 
@@ -97,6 +105,7 @@ extension IntegrationTests {
                 }
                 try await rig.restore(changed)
                 #expect(try await rig.checksum() == before)
+                try await forgetCookies()
             }
         }
 

@@ -147,7 +147,8 @@ public final class World {
         let locks = ((try? Files.list(layout.runDirectory)) ?? []).filter {
             $0.hasPrefix("activation-")
         }
-        for lock in locks where !afterDeath && !activations.contains(where: { lock.contains($0.id) }) {
+        for lock in locks
+        where !afterDeath && !activations.contains(where: { lock.contains($0.id) }) {
             faults.append("\(lock) is nobody's")
         }
         return faults
