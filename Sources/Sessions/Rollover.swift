@@ -127,6 +127,10 @@ extension SnapshotService {
             }
             return nil
         } catch {
+            // The new store captures already (only udev's answer, or the resume, failed), or nobody
+            // knows: undoing would throw away what it holds. `recover` sees which, and goes on.
+            let new = try MapperNames.snapshot(activation, store: next)
+            if (try? deviceMapper.info(new) != nil) ?? true { throw error }
             let failure = undo.run(after: error)
             try forgetNext(activation)
             throw failure
