@@ -201,7 +201,8 @@ extension SnapshotService {
     ) throws -> Activation {
         let taken = Set(try deviceMapper.devices().map(\.name))
         let chain = try continuedChain(
-            identity: source.identity, fingerprint: source.fingerprint)
+            path: source.path, kind: source.kind, identity: source.identity,
+            fingerprint: source.fingerprint)
         return try registry.update { document throws(SessionsError) in
             let name = MapperNames.unique(source.name) { name in
                 document.activations.contains { $0.name == name }

@@ -96,16 +96,38 @@ extension SnapshotService {
         return members.sorted { $0.record.index < $1.record.index }
     }
 
+    /// Lets the session before an activation's next one end in what nobody knows, since something was
+    /// written past us.
+    ///
+    /// The fingerprint alone may not show it, and after a deactivation the session is all that is left.
+    func forgetEnd(before activation: Activation) throws(SessionsError) {
+        let last = try sessions().compactMap { try? $0.get() }.last { session in
+            session.record.chain == activation.chain
+                && session.record.index == activation.nextIndex - 1
+        }
+        guard let last, last.record.end != nil else { return }
+        var record = last.record
+        record.end = nil
+        try write(record, in: last.directory)
+    }
+
     /// The chain that a device which is being activated goes on with: that of its last session, if
     /// the device still is as that session (or a restore since) left it.
+    ///
+    /// A copy of the device has the same fingerprint: where nothing but its contents tells who it is
+    /// the path has to be the same, and nobody else may be going on with the chain.
     func continuedChain(
-        identity: SourceIdentity, fingerprint: Fingerprint
+        path: FilePath, kind: Activation.Kind, identity: SourceIdentity, fingerprint: Fingerprint
     ) throws(SessionsError) -> (id: String, next: Int)? {
+        let inUse = Set(try activations().map(\.chain))
+        let isNameless = kind == .block && identity.hardware.isEmpty
         let closed = try sessions().compactMap { try? $0.get() }.filter { session in
-            session.record.end == fingerprint
-                && session.record.identity.hardware == identity.hardware
-                && session.record.identity.inode == identity.inode
-                && session.record.identity.fileSystem == identity.fileSystem
+            let record = session.record
+            return record.end == fingerprint && record.deviceKind == kind
+                && record.identity.hardware == identity.hardware
+                && record.identity.inode == identity.inode
+                && record.identity.fileSystem == identity.fileSystem
+                && (!isNameless || record.device == path.string) && !inUse.contains(record.chain)
         }
         for session in closed.reversed() {
             let record = session.record

@@ -10,18 +10,20 @@ extension SnapshotService {
     /// - Throws: `noSuchDevice` if there is no such thing, and no activation of that name or path.
     public func find(_ device: String) throws(SessionsError) -> Activation? {
         let activations = try activations()
-        if let named = activations.first(where: { $0.name == device || $0.path == device }) {
-            return named
-        }
+        if let same = activations.first(where: { $0.path == device }) { return same }
+        let named = activations.first { $0.name == device || path(of: $0) == device }
         let status: FileStatus
         do {
             status = try kernel.status(FilePath(device))
         } catch {
-            // The device may be gone, and its node with it; then its name or its path is all.
-            if let byNode = activations.first(where: { path(of: $0) == device }) { return byNode }
+            // The device may be gone, and its node with it; then its name is all.
+            if let named { return named }
             if error.errno == .noSuchFileOrDirectory { throw .noSuchDevice(device) }
             throw .system(error)
         }
+        // A name stands for a thing only where there is no other thing at that path: image files
+        // of one name lie in many directories.
+        if status.kind != .regular, status.kind != .blockDevice, let named { return named }
         return try asSessionsError {
             try activations.first { try isSame($0, status) }
         }

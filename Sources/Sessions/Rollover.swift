@@ -127,6 +127,10 @@ extension SnapshotService {
             }
             return nil
         } catch {
+            // The new store captures already (only udev's answer, or the resume, failed), or nobody
+            // knows: undoing would throw away what it holds. `recover` sees which, and goes on.
+            let new = try MapperNames.snapshot(activation, store: next)
+            if (try? deviceMapper.info(new) != nil) ?? true { throw error }
             let failure = undo.run(after: error)
             try forgetNext(activation)
             throw failure
@@ -211,6 +215,7 @@ extension SnapshotService {
             Files.exists(Layout.record(in: directory))
             && directory != activation.armedDirectory(activation.store)
         if count?.chunks == 0, !(isNamed && configuration.keepsEmptySessions) {
+            if activation.isBrokenInside { try forgetEnd(before: activation) }
             try Files.removeDirectory(directory)
             return nil
         }
@@ -220,7 +225,7 @@ extension SnapshotService {
             record.closedAt = record.closedAt ?? kernel.now()
             record.chunks = count?.chunks
             record.bytes = count?.bytes
-            record.end = end ?? record.end
+            record.end = activation.isBrokenInside ? nil : end ?? record.end
             record.interrupted = record.interrupted || interrupted
             if activation.isBrokenInside { record.broken = activation.broken }
             // A restore that takes long looks like a use, and its session was opened as one.

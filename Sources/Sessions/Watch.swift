@@ -90,6 +90,7 @@ extension SnapshotService {
         let isEmpty = try asSessionsError {
             try activation.session == nil && isEmptyWhileLoaded(activation)
         }
+        if isEmpty { try forgetEnd(before: activation) }
         try change(id) { current in
             current.broken = current.broken ?? reason
             // With nothing in the present store the break lies before it.

@@ -144,5 +144,12 @@ import Testing
         let other = try world.directory.file("a/disk.img", world.generator.bytes(64 << 10))
         #expect(try world.service().find(other.string) == nil)
         #expect(try world.service().find("disk.img")?.id == first.id)
+        // From that directory the name is a path.
+        let images = try FilePath("disk.img-\(world.activation().id)")
+        try Files.replace(images, with: world.generator.bytes(1024))
+        defer { try? Files.remove(images) }
+        let third = try world.activate(world.image(images.string))
+        #expect(third.name == images.string)
+        #expect(try world.service().find(images.string) == nil)
     }
 }
