@@ -168,8 +168,17 @@ extension SnapshotService {
 
     private func probe(_ device: String, _ path: FilePath) throws -> Contents {
         do {
-            return try kernel.contents(path)
-        } catch {
+            let contents = try kernel.contents(path)
+            // Whoever looks for parts of volumes or arrays would find it three times: raw, as the
+            // origin, and as the snapshot.
+            if contents.usage == "raid" {
+                throw SessionsError.unsuitable(
+                    device: device,
+                    reason: "it is part of a volume group or an array (\(contents.type ?? "?")); "
+                        + "activate the logical volume or the array that is made of it")
+            }
+            return contents
+        } catch let error as SystemError {
             guard error.errno == .invalidArgument else { throw error }
             throw SessionsError.unsuitable(
                 device: device,

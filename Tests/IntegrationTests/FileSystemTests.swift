@@ -111,32 +111,36 @@ extension IntegrationTests {
             }
         }
 
-        @Test("A logical volume, a device-mapper device with a name of its own, comes back whole")
+        @Test("A logical volume comes back whole; the physical volume under it is refused (64)")
         func logicalVolume() async throws {
             try await Rig.with(.block) { rig in
-                // What LVM makes of a volume on one extent.
+                let options = ["--passfile", Dmsnap.passfile, "--store-dir", rig.base]
+                try await sh("pvcreate -q -y \(rig.device)")
+                try await Dmsnap.refuses(
+                    ["activate", rig.device] + options, status: 64,
+                    saying: [rig.device, "LVM2_member", "activate the logical volume"])
                 try await sh(
                     """
-                    dmsetup create vg-lv --table "0 65536 linear \(rig.device) 2048"
-                    mkfs.ext4 -q -F /dev/mapper/vg-lv
+                    vgcreate -q -y dmsnapvg \(rig.device)
+                    lvcreate -q -y -L 32M -n data dmsnapvg
+                    mkfs.ext4 -q -F /dev/dmsnapvg/data
                     """)
-                let before = try await sh("sha256sum < /dev/mapper/vg-lv")
-                let options = ["--passfile", Dmsnap.passfile, "--store-dir", rig.base]
-                try await Dmsnap.must(["activate", "/dev/mapper/vg-lv"] + options)
+                let volume = "/dev/dmsnapvg/data"
+                let before = try await sh("sha256sum < \(volume)")
+                try await Dmsnap.must(["activate", volume] + options)
                 let status = try #require(try await Dmsnap.status().first)
-                #expect(status.path == "/dev/mapper/dmsnap-vg-lv")
+                #expect(status.path == "/dev/mapper/dmsnap-dmsnapvg-data")
                 try await sh("mount \(status.path) \(rig.mountPoint)")
                 try await eventually("the session is open") { !rig.openSessions().isEmpty }
                 try await sh("echo x > \(rig.mountPoint)/x; umount \(rig.mountPoint)")
                 try await eventually("it is closed") { rig.openSessions().isEmpty }
-                try await Dmsnap.must(["deactivate", "/dev/mapper/vg-lv"] + options.prefix(2))
-                let session = try #require(
-                    try await Dmsnap.sessions(of: "/dev/mapper/vg-lv").first)
-                #expect(session.name.hasPrefix("vg-lv_"))
+                try await Dmsnap.must(["deactivate", volume] + options.prefix(2))
+                let session = try #require(try await Dmsnap.sessions(of: volume).first)
+                #expect(session.name.hasPrefix("dmsnapvg-data_"))
                 try await rig.restore(session)
-                try await sh("blockdev --flushbufs /dev/mapper/vg-lv")
-                #expect(try await sh("sha256sum < /dev/mapper/vg-lv") == before)
-                try await sh("dmsetup remove --retry vg-lv")
+                try await sh("blockdev --flushbufs \(volume)")
+                #expect(try await sh("sha256sum < \(volume)") == before)
+                try await sh("vgremove -q -y dmsnapvg; pvremove -q -y \(rig.device)")
             }
         }
     }

@@ -7,7 +7,9 @@ import Testing
 @testable import Sessions
 
 @Suite struct ChainTests {
-    private func indices(_ world: World) throws -> [Int] { try world.sessions().map(\.record.index) }
+    private func indices(_ world: World) throws -> [Int] {
+        try world.sessions().map(\.record.index)
+    }
 
     @Test("Sessions of one activation follow each other in one chain, offline ones included")
     func order() throws {
