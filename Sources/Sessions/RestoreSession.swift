@@ -271,7 +271,7 @@ extension SnapshotService {
         do {
             let plan = try RestorePlan(sources: sources)
             let size = try target.size()
-            guard size == plan.originSize else {
+            guard plan.fits(size) else {
                 throw SessionsError.unsuitable(
                     device: target.path.string,
                     reason: "it has \(size.bytes) bytes, and the session's device had "
