@@ -91,7 +91,8 @@ public struct Fingerprint: Hashable, Sendable, Codable {
 
     /// Reads the regions through the descriptor, and so through the page cache that it has.
     public init(of device: borrowing OwnedDescriptor) throws(SystemError) {
-        let size = try device.size()
+        // An image's last bytes may be no sector, and then no device over it has them.
+        let size = try device.size().inWholeSectors
         self.size = size
         // What can't be told apart is no identity, but its bytes still are a fingerprint.
         contents = (try? Contents(probing: device)) ?? Contents()

@@ -57,6 +57,9 @@ public struct SectorCount: Hashable, Comparable, Sendable, Codable {
 }
 
 extension ByteCount {
+    /// Without what makes no whole sector: as much of a file as a loop device over it has.
+    public var inWholeSectors: ByteCount { ByteCount(bytes / SectorCount.size * SectorCount.size) }
+
     /// For people, in the largest binary unit that leaves at least one: `4 KiB`, `1.5 GiB`.
     public var formatted: String {
         let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]

@@ -45,8 +45,13 @@ extension RestorePlan {
         } catch {
             throw RestoreError(.targetSizeUnknown(error))
         }
-        guard size == originSize else {
+        guard fits(size) else {
             throw RestoreError(.targetSizeDiffers(target: size, origin: originSize))
         }
+    }
+    /// Whether a target of this size is as large as the origin; the last bytes of an image may make no
+    /// sector, and then the origin over it had not got them.
+    package func fits(_ size: ByteCount) -> Bool {
+        size == originSize || size.inWholeSectors == originSize
     }
 }

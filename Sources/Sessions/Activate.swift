@@ -157,7 +157,7 @@ extension SnapshotService {
                 advice: "detach it with `losetup -d \(loop.path)`, or activate \(loop.path)")
         }
         // The loop device is cut to whole sectors; what is behind them no mount can change.
-        let size = ByteCount(status.size.bytes / SectorCount.size * SectorCount.size)
+        let size = status.size.inWholeSectors
         let name = path.lastComponent?.string ?? "image"
         return Source(
             kind: .image, path: path, name: name,

@@ -48,8 +48,7 @@ extension SnapshotService {
                 reason: "it is another file than was activated; put that one back, or deactivate "
                     + "\(activation.name)")
         }
-        guard status.size.bytes / SectorCount.size * SectorCount.size == activation.size.bytes
-        else {
+        guard status.size.inWholeSectors == activation.size else {
             throw SessionsError.unsuitable(
                 device: activation.path,
                 reason: "its size is \(status.size.bytes) bytes and was \(activation.size.bytes) "

@@ -121,36 +121,45 @@ extension SnapshotService {
     ) throws -> RestoreOutcome {
         let path = try Files.resolve(FilePath(device))
         try refuseUsedTarget(device, path)
+        // Named or not, it is the same device.
+        let isOwn =
+            request.device == nil
+            || (try? Files.resolve(FilePath(session.record.device))) == path
         let chain = try members(of: session, request)
         guard let last = chain.last else { throw SessionsError.noSuchSession(request.session) }
         try refuseStranger(device, path, session, request)
         let marker = RestoreMarker(in: session.directory)
         // A restore that was cut short left neither the old nor the new contents: it goes on.
-        if !marker.names(path), !request.force {
-            let now = try kernel.fingerprint(path)
-            guard now == last.record.end else {
-                throw SessionsError.brokenChain(
-                    device: device, session: session.record.name,
-                    reason: "it is not as session \(last.record.name) left it; something has "
-                        + "written to it since")
-            }
+        let isGoingOn = marker.names(path) && last.record.end != nil
+        let isWhole = try isGoingOn || kernel.fingerprint(path) == last.record.end
+        guard isWhole || request.force else {
+            throw SessionsError.brokenChain(
+                device: device, session: session.record.name,
+                reason: "it is not as session \(last.record.name) left it; something has "
+                    + "written to it since")
         }
         let target = try open(path, request)
         let report = try apply(chain, to: target, session, request, control) {
             try marker.write(path)
             // From the first write on the device is no longer at the end of its chain, and none of
             // the later sessions starts from what it then is.
-            if request.device == nil { try markUndone(chain.dropFirst(), by: session) }
+            if isOwn {
+                try markUndone(chain.dropFirst(), by: session)
+                // What is forced over a break doesn't mend it.
+                if !isWhole { try setEnd(nil, of: last) }
+            }
         }
         try target.close()
         guard !request.dryRun else { return outcome(session, device, chain, report, nil) }
-        if request.device == nil {
-            var record = try self.session(at: last.directory).record
-            record.end = try kernel.fingerprint(path)
-            try write(record, in: last.directory)
-        }
+        if isOwn, isWhole { try setEnd(kernel.fingerprint(path), of: last) }
         try marker.remove()
         return outcome(session, device, chain, report, nil)
+    }
+
+    private func setEnd(_ end: Fingerprint?, of session: Session) throws {
+        var record = try self.session(at: session.directory).record
+        record.end = end
+        try write(record, in: session.directory)
     }
 
     private func markUndone(_ sessions: ArraySlice<Session>, by restored: Session) throws {
@@ -271,7 +280,7 @@ extension SnapshotService {
         do {
             let plan = try RestorePlan(sources: sources)
             let size = try target.size()
-            guard size == plan.originSize else {
+            guard plan.fits(size) else {
                 throw SessionsError.unsuitable(
                     device: target.path.string,
                     reason: "it has \(size.bytes) bytes, and the session's device had "

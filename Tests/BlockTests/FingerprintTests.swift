@@ -92,11 +92,13 @@ import Testing
         "Each region has its CRC-32, also on devices smaller than the regions",
         arguments: [0, 1, 511, 65_536, 100_000, 1 << 20, 3 << 20] as [Int])
     func checksums(size: Int) throws {
-        let bytes = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+        let file = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
         let image = directory.file("image")
-        try Files.replace(image, with: bytes)
+        try Files.replace(image, with: file)
         let found = try fingerprint(image)
-        #expect(found.size == ByteCount(UInt64(size)))
+        // What makes no whole sector no device over the file has.
+        let bytes = file.prefix(size / 512 * 512)
+        #expect(found.size == ByteCount(UInt64(bytes.count)))
         #expect(
             found.checksums == [
                 crc32(Array(bytes.prefix(1 << 20))), crc32([]), crc32(Array(bytes.suffix(65_536))),

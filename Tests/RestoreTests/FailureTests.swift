@@ -128,7 +128,7 @@ import Testing
         #expect(error.bytesWritten == 0 && error.targetTouched)
     }
 
-    @Test(arguments: [-1, 1])
+    @Test(arguments: [-512, -1, 512])
     func `a target of another size is refused before anything is read`(difference: Int) throws {
         let chain = try Chain.simple()
         let reads = Log<Range<UInt64>>()
