@@ -15,7 +15,7 @@ extension IntegrationTests {
                 let before = try await rig.checksum()
                 try await sh(
                     """
-                    dd if=/dev/zero of=\(rig.status().path) bs=1M count=256 oflag=direct \
+                    dd if=/dev/zero of=\(rig.path()) bs=1M count=256 oflag=direct \
                     conv=notrunc status=none
                     """)
                 try await rig.deactivate()
@@ -34,7 +34,7 @@ extension IntegrationTests {
                 try await rig.activate(["--chunk-size", "4K"])
                 try await rig.mounted("echo x > x")
                 let before = try await rig.checksum()
-                let path = try await rig.status().path
+                let path = try await rig.path()
                 try await sh("dd if=/dev/zero of=\(path) bs=1M count=64 oflag=direct status=none")
                 try await rig.deactivate()
                 let session = try #require(try await rig.sessions().last)
@@ -52,7 +52,7 @@ extension IntegrationTests {
                 try await sh("head -c \(size) /dev/urandom > \(rig.file)")
                 try await rig.activate()
                 let before = try await rig.checksum()
-                let path = try await rig.status().path
+                let path = try await rig.path()
                 try await sh("dd if=/dev/zero of=\(path) bs=512 conv=notrunc status=none || true")
                 try await rig.deactivate()
                 let session = try #require(try await rig.sessions().last)

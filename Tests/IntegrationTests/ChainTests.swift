@@ -42,7 +42,7 @@ extension IntegrationTests {
         private func writeOffline(
             _ rig: Rig, _ random: inout SplitMix, _ step: Int
         ) async throws {
-            let path = try await rig.status().path
+            let path = try await rig.path()
             let before = sessionDirectories(rig)
             switch random.below(2) {
             case 0:
@@ -67,7 +67,7 @@ extension IntegrationTests {
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 try await rig.activate()
                 let first = try await rig.checksum()
-                try await sh("tune2fs -L changed \(rig.status().path)")
+                try await sh("tune2fs -L changed \(rig.path())")
                 try await eventually("the offline session") { sessionDirectories(rig) == 1 }
                 let second = try await rig.checksum()
                 let mount = try await rig.mounted("echo x > x")
@@ -88,7 +88,7 @@ extension IntegrationTests {
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 try await rig.activate(["--chunk-size", "4K"])
                 let first = try await rig.checksum()
-                let path = try await rig.status().path
+                let path = try await rig.path()
                 let points = (0..<4).map { "\(rig.directory)/m\($0)" }
                 try await sh("mkdir \(points.joined(separator: " "))")
                 try await withThrowingTaskGroup { group in

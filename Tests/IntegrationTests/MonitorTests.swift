@@ -34,7 +34,7 @@ extension IntegrationTests {
                 let second = try await rig.checksum()
                 try await sh("pkill -KILL -x dmsnap")
                 try await sh(
-                    "mount \(rig.status().path) \(rig.mountPoint); echo b > \(rig.mountPoint)/b")
+                    "mount \(rig.path()) \(rig.mountPoint); echo b > \(rig.mountPoint)/b")
                 try await rig.activate()
                 try await eventually("the session is open") {
                     try await rig.status().state == "open"

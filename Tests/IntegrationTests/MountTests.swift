@@ -90,7 +90,7 @@ extension IntegrationTests {
                 try await sh(
                     """
                     mkdir \(one) \(two); mount --bind \(rig.mountPoint) \(one)
-                    mount \(rig.status().path) \(two); umount \(rig.mountPoint)
+                    mount \(rig.path()) \(two); umount \(rig.mountPoint)
                     echo a > \(one)/a; umount \(one)
                     """)
                 // A process in the mount keeps it in use after a lazy unmount.
@@ -129,7 +129,7 @@ extension IntegrationTests {
                 }
                 #expect(try await targets() == [rig.device, rig.device])
                 try await rig.activate()
-                let origin = try await sh("readlink -f \(rig.status().path)")
+                let origin = try await sh("readlink -f \(rig.path())")
                 #expect(try await targets() == [origin, origin])
                 // An event of the raw device must not take them away.
                 try await sh("udevadm trigger --settle \(rig.device)")

@@ -32,7 +32,7 @@ extension IntegrationTests {
                 try await rig.activate()
                 let session = try await rig.mounted("echo x > x")
                 try await rig.mount()
-                let path = try await rig.status().path
+                let path = try await rig.path()
                 try await Dmsnap.refuses(
                     ["deactivate", rig.device, "--passfile", Dmsnap.passfile], status: 75,
                     saying: [path, rig.mountPoint, "umount"])

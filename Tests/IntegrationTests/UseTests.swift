@@ -10,7 +10,7 @@ extension IntegrationTests {
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 try await rig.activate()
                 let before = try await rig.checksum()
-                let path = try await rig.status().path
+                let path = try await rig.path()
                 // In a private namespace as a container has it, until it is told to end.
                 try await sh(
                     """
@@ -39,7 +39,7 @@ extension IntegrationTests {
                 try await sh("mkswap -q \(rig.device)")
                 try await rig.activate()
                 let before = try await rig.checksum()
-                let path = try await rig.status().path
+                let path = try await rig.path()
                 // A signature that swapon accepts but that is written anew makes it overwrite one.
                 try await sh("mkswap -q -L again \(path)")
                 try await eventually("the offline session") {
@@ -65,7 +65,7 @@ extension IntegrationTests {
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 try await rig.activate()
                 let before = try await rig.checksum()
-                let path = try await rig.status().path
+                let path = try await rig.path()
                 try await sh(
                     """
                     dmsetup create ontop --table \

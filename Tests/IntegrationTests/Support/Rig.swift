@@ -34,6 +34,13 @@ struct Rig {
     let mountPoint: String
     /// The sessions' base directory.
     let base: String
+    /// What to mount while it is activated. Asked for once: a program takes a quarter of a second to
+    /// start in User-Mode Linux.
+    private let origin = Origin()
+
+    private final class Origin {
+        var path: String?
+    }
 
     /// Makes a device of `size` bytes, runs `body` on it, and takes everything down again; what the
     /// test leaves behind fails it.
@@ -104,10 +111,18 @@ struct Rig {
     func activate(_ options: [String] = []) async throws {
         try await Dmsnap.must(
             ["activate", device, "--passfile", Dmsnap.passfile, "--store-dir", base] + options)
+        if origin.path == nil { origin.path = try await status().path }
+    }
+
+    /// What to mount, of a device that is activated.
+    func path() async throws -> String {
+        if let known = origin.path { return known }
+        return try await status().path
     }
 
     func deactivate() async throws {
         try await Dmsnap.must(["deactivate", device, "--passfile", Dmsnap.passfile])
+        origin.path = nil
     }
 
     func status() async throws -> Dmsnap.Device {
@@ -126,7 +141,7 @@ struct Rig {
     /// Mounts through dmsnap, and waits until the session is there.
     func mount(_ options: String = "rw") async throws {
         let before = openSessions()
-        try await sh("mount -o \(options) \(quoted(status().path)) \(mountPoint)")
+        try await sh("mount -o \(options) \(quoted(path())) \(mountPoint)")
         try await eventually("the session is open") { openSessions() != before }
     }
 
@@ -150,18 +165,24 @@ struct Rig {
     /// Mounts, runs a shell script in the mount, unmounts; gives the session that this made.
     @discardableResult
     func mounted(_ script: String) async throws -> Dmsnap.Session {
-        let before = Set(try await sessions().map(\.name))
+        let before = Set(directories())
         try await mount()
         try await sh("cd \(mountPoint); \(script); sync")
         try await unmount()
-        let made = try await sessions().filter { !before.contains($0.name) }
-        return try #require(made.first)
+        let made = directories().first { !before.contains($0) }
+        return try #require(try await sessions().first { $0.name == made })
+    }
+
+    /// The names of the sessions' directories.
+    func directories() -> [String] {
+        ((try? Files.list(FilePath(base))) ?? []).filter { !$0.hasPrefix(".") }
     }
 
     /// The checksum of the whole device, as anybody would read it now.
     func checksum() async throws -> String {
-        let armed = try await Dmsnap.status().first { $0.device == device }
-        let path = armed?.path ?? device
+        // A test may have taken it down by other ways than this.
+        let armed = origin.path.flatMap { Files.exists(FilePath($0)) ? $0 : nil }
+        let path = armed ?? device
         if kind == .block { try await sh("blockdev --flushbufs \(device)") }
         let line = try await sh("sha256sum < \(quoted(path))")
         return String(line.prefix(64))
