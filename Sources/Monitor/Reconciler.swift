@@ -43,6 +43,7 @@ struct Reconciler {
     mutating func reconcile(isWoken: Bool) -> Next {
         let all: [Watched]
         do {
+            try recover()
             if isWoken { try assembleMissing() }
             all = try service.watched()
             writers.watch(all)
@@ -64,6 +65,18 @@ struct Reconciler {
             }
         }
         return next
+    }
+
+    /// A verb that was killed may have left a device suspended, or an exchange that no session can be
+    /// opened in.
+    private mutating func recover() throws(SessionsError) {
+        for activation in try service.activations() {
+            do {
+                try service.recoverAbandoned(activation.id)
+            } catch {
+                complain(activation, "can't be recovered: \(error)")
+            }
+        }
     }
 
     /// Devices and files that have appeared, and what they need with them.
@@ -142,7 +155,8 @@ struct Reconciler {
         switch one.usage {
         case .taken(_, _, let chunks): chunks > 0
         case .invalid: true
-        case nil: false
+        // It captures nothing at all: killed between giving up a full store and arming the next.
+        case nil: true
         }
     }
 

@@ -11,6 +11,32 @@ extension SnapshotService {
         }
     }
 
+    /// Goes on with, or undoes, what a process that has died left halfway; what somebody still works on
+    /// is left to them.
+    public func recoverAbandoned(_ id: String) throws(SessionsError) {
+        try asSessionsError {
+            guard let activation = try registry.read()[id: id], try isUnfinished(activation) else {
+                return
+            }
+            let lock = layout.operationLock(id)
+            guard let taken = try FileLock.takeIfFree(lock) else { return }
+            let result = Result {
+                guard let current = try registry.read()[id: id] else {
+                    try Files.remove(lock)
+                    return
+                }
+                _ = try recoverLocked(current)
+            }
+            taken.release()
+            try result.get()
+        }
+    }
+
+    private func isUnfinished(_ activation: Activation) throws -> Bool {
+        if activation.phase != .active || activation.nextStore != nil { return true }
+        return try deviceMapper.info(MapperNames.origin(activation))?.isSuspended == true
+    }
+
     /// - Returns: the activation as it then is; nil if it is gone.
     func recoverLocked(_ activation: Activation) throws -> Activation? {
         switch activation.phase {
