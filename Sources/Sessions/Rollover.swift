@@ -52,7 +52,8 @@ extension SnapshotService {
         _ activation: Activation, restoreOf: String? = nil
     ) throws -> RolloverOutcome {
         if activation.session == nil, try isEmptyWhileLoaded(activation) { return .nothingToDo }
-        guard try isIdle(activation) else { return .inUse }
+        // Who wants to wait does so around this: the monitor has other devices to look after.
+        guard try isIdle(activation, patience: 1) else { return .inUse }
         if try activation.isInvalid
             || snapshotStatus(activation, store: activation.store) == .invalid
         {
