@@ -203,7 +203,7 @@ struct Reconciler {
         let store = "\(one.activation.id)-\(one.activation.store)"
         switch one.usage {
         case .invalid where !one.activation.isInvalid:
-            try service.markInvalid(one.activation.id)
+            try service.markInvalid(one.activation.id, store: one.activation.store)
             log.error(
                 """
                 \(one.activation.path): its store failed or is full; the present session can't be \

@@ -143,7 +143,7 @@ extension SnapshotService {
     /// It misses writes, so nothing can be restored from it; and it may be what fills the file system
     /// that the next store needs.
     private func giveUpStore(_ activation: Activation) throws {
-        try markInvalid(activation.id)
+        try markInvalid(activation.id, store: activation.store)
         let origin = try MapperNames.origin(activation)
         let old = try MapperNames.snapshot(activation, store: activation.store)
         if try deviceMapper.info(old) != nil {
