@@ -47,6 +47,18 @@ extension SnapshotService {
                 return .alreadyActive(active)
             }
         }
+        let path = try Files.resolve(FilePath(device))
+        guard try kernel.status(path).kind == .regular else {
+            return try activateNew(device, chunkSize: chunkSize, directory: directory)
+        }
+        return try holding(image: path) {
+            try activateNew(device, chunkSize: chunkSize, directory: directory)
+        }
+    }
+
+    private func activateNew(
+        _ device: String, chunkSize: ChunkSize?, directory: FilePath?
+    ) throws -> ActivationOutcome {
         let source = try examine(device)
         let base = try prepareBase(directory ?? configuration.sessionsDirectory)
         let chunk = chunkSize ?? configuration.chunkSize

@@ -52,14 +52,20 @@ extension SnapshotService {
         return try asSessionsError {
             let device = request.device ?? session.record.device
             if let activation = try activationOf(session, request) {
-                return try operating(on: activation.id) { current in
+                return try operatingAlone(on: activation.id) { current in
                     guard let activation = try recoverLocked(current) else {
                         throw SessionsError.notActivated(device)
                     }
                     return try restoreArmed(activation, session, request, control)
                 }
             }
-            return try restoreBare(device, session, request, control)
+            let path = try Files.resolve(FilePath(device))
+            guard try kernel.status(path).kind == .regular, !request.dryRun else {
+                return try restoreBare(device, session, request, control)
+            }
+            return try holding(image: path) {
+                try restoreBare(device, session, request, control)
+            }
         }
     }
 
