@@ -91,6 +91,12 @@ extension SnapshotService {
                 device: path, reason: "it is in use, and a session of it is open",
                 advice: "unmount it, then restore")
         }
+        // The kernel's claim below is no obstacle to a program that has it open and may write.
+        guard try isIdle(activation) else {
+            throw SessionsError.busy(
+                device: path, reason: "a program has it open",
+                advice: "find it with `fuser \(path)` and end it, then restore")
+        }
         let chain = try members(of: session, request)
         let current = try registry.read()[id: activation.id] ?? activation
         if !request.force {
