@@ -198,7 +198,13 @@ extension SnapshotService {
                 device: session.record.device, session: session.record.name,
                 reason: "it was put back to before session \(undone), which was earlier")
         }
-        let members = try chain(session.record.chain, from: session.record.index)
+        // The session is the one that was named, also where its directory was moved elsewhere.
+        let found = try chain(session.record.chain, from: session.record.index)
+        let isAmong = found.contains { $0.record.name == session.record.name }
+        let members =
+            isAmong
+            ? found.map { $0.record.name == session.record.name ? session : $0 }
+            : [session] + found
         for (offset, member) in members.enumerated() {
             let name = member.record.name
             switch member.record.state {
