@@ -13,9 +13,9 @@ struct Reconciler {
     }
 
     /// How long the rule may take before the monitor opens the session itself.
-    static let rulePatience: Duration = .seconds(5)
+    var rulePatience: Duration = .seconds(5)
     /// How long a program may have the device open and write to it before that counts as a use.
-    static let holdPatience: Duration = .seconds(10)
+    var holdPatience: Duration = .seconds(10)
     /// How soon to look again at a device that somebody still has open after its last unmount.
     static let probing: Duration = .milliseconds(50)
     /// How often to look at devices whose open count and fill nobody tells of.
@@ -148,7 +148,7 @@ struct Reconciler {
         }
         let since = held[id] ?? clock.now
         held[id] = since
-        return clock.now - since >= Self.holdPatience
+        return clock.now - since >= holdPatience
     }
 
     private func holdsWrites(_ one: Watched) -> Bool {
@@ -167,9 +167,9 @@ struct Reconciler {
         guard let since = announced[id] else {
             announced[id] = clock.now
             try service.announce(one, "opened")
-            return .after(Self.rulePatience)
+            return .after(rulePatience)
         }
-        guard clock.now - since >= Self.rulePatience else { return .after(Self.rulePatience) }
+        guard clock.now - since >= rulePatience else { return .after(rulePatience) }
         log.warning("\(one.activation.path): no udev rule opened its session; opened here")
         announced[id] = nil
         if case .opened(let name) = try service.openSession(one) { log.info("\(name): opened") }
