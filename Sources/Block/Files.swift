@@ -209,9 +209,13 @@ public struct FileLock: ~Copyable, Sendable {
     public static func holding<Result>(
         _ path: FilePath, _ body: () throws -> Result
     ) throws -> Result {
-        let lock = try take(path)
+        try take(path).holding(body)
+    }
+
+    /// Runs `body` and lets go of the lock.
+    public consuming func holding<Result>(_ body: () throws -> Result) throws -> Result {
         let result = Swift.Result { try body() }
-        lock.release()
+        release()
         return try result.get()
     }
 

@@ -85,12 +85,12 @@ public struct Monitor {
 
     /// What a process that died halfway left behind.
     private func recoverAll() {
-        do {
-            for activation in try service.activations() {
+        for activation in (try? service.activations()) ?? [] {
+            do {
                 try service.recover(activation.id)
+            } catch {
+                log.error("\(activation.path): \(error)")
             }
-        } catch {
-            log.error("\(error)")
         }
     }
 

@@ -13,9 +13,9 @@ struct Reconciler {
     }
 
     /// How long the rule may take before the monitor opens the session itself.
-    static let rulePatience: Duration = .seconds(5)
+    var rulePatience: Duration = .seconds(5)
     /// How long a program may have the device open and write to it before that counts as a use.
-    static let holdPatience: Duration = .seconds(10)
+    var holdPatience: Duration = .seconds(10)
     /// How soon to look again at a device that somebody still has open after its last unmount.
     static let probing: Duration = .milliseconds(50)
     /// How often to look at devices whose open count and fill nobody tells of.
@@ -43,6 +43,7 @@ struct Reconciler {
     mutating func reconcile(isWoken: Bool) -> Next {
         let all: [Watched]
         do {
+            try recover()
             if isWoken { try assembleMissing() }
             all = try service.watched()
             writers.watch(all)
@@ -64,6 +65,18 @@ struct Reconciler {
             }
         }
         return next
+    }
+
+    /// A verb that was killed may have left a device suspended, or an exchange that no session can be
+    /// opened in.
+    private mutating func recover() throws(SessionsError) {
+        for activation in try service.activations() {
+            do {
+                try service.recoverAbandoned(activation.id)
+            } catch {
+                complain(activation, "can't be recovered: \(error)")
+            }
+        }
     }
 
     /// Devices and files that have appeared, and what they need with them.
@@ -135,14 +148,15 @@ struct Reconciler {
         }
         let since = held[id] ?? clock.now
         held[id] = since
-        return clock.now - since >= Self.holdPatience
+        return clock.now - since >= holdPatience
     }
 
     private func holdsWrites(_ one: Watched) -> Bool {
         switch one.usage {
         case .taken(_, _, let chunks): chunks > 0
         case .invalid: true
-        case nil: false
+        // It captures nothing at all: killed between giving up a full store and arming the next.
+        case nil: true
         }
     }
 
@@ -153,9 +167,9 @@ struct Reconciler {
         guard let since = announced[id] else {
             announced[id] = clock.now
             try service.announce(one, "opened")
-            return .after(Self.rulePatience)
+            return .after(rulePatience)
         }
-        guard clock.now - since >= Self.rulePatience else { return .after(Self.rulePatience) }
+        guard clock.now - since >= rulePatience else { return .after(rulePatience) }
         log.warning("\(one.activation.path): no udev rule opened its session; opened here")
         announced[id] = nil
         if case .opened(let name) = try service.openSession(one) { log.info("\(name): opened") }
@@ -189,7 +203,7 @@ struct Reconciler {
         let store = "\(one.activation.id)-\(one.activation.store)"
         switch one.usage {
         case .invalid where !one.activation.isInvalid:
-            try service.markInvalid(one.activation.id)
+            try service.markInvalid(one.activation.id, store: one.activation.store)
             log.error(
                 """
                 \(one.activation.path): its store failed or is full; the present session can't be \

@@ -2,6 +2,7 @@ internal import Block
 import DeviceMapper
 public import ExceptionStore
 import FoundationEssentials
+import Glibc
 public import SystemPackage
 
 /// What activating did.
@@ -38,9 +39,26 @@ extension SnapshotService {
         if let known = try find(device) {
             try recover(known.id)
             if let active = try activations().first(where: { $0.id == known.id }) {
+                // After a boot it may not be together again yet: nobody is told to mount it then.
+                if case .notThere = try assemble(active.id) {
+                    throw SessionsError.unsuitable(
+                        device: device, reason: "it is activated, but it or its store isn't there")
+                }
                 return .alreadyActive(active)
             }
         }
+        let path = try Files.resolve(FilePath(device))
+        guard try kernel.status(path).kind == .regular else {
+            return try activateNew(device, chunkSize: chunkSize, directory: directory)
+        }
+        return try holding(image: path) {
+            try activateNew(device, chunkSize: chunkSize, directory: directory)
+        }
+    }
+
+    private func activateNew(
+        _ device: String, chunkSize: ChunkSize?, directory: FilePath?
+    ) throws -> ActivationOutcome {
         let source = try examine(device)
         let base = try prepareBase(directory ?? configuration.sessionsDirectory)
         let chunk = chunkSize ?? configuration.chunkSize
@@ -195,6 +213,12 @@ extension SnapshotService {
         try Files.makeDirectory(base)
         let resolved = try Files.resolve(base)
         let status = try FileStatus(resolved)
+        guard status.owner == geteuid() else {
+            throw SessionsError.unsuitable(
+                device: resolved.string,
+                reason: "it is another user's, and sessions hold everything a device held; "
+                    + "run `chown root` on it")
+        }
         guard status.permissions & 0o022 == 0 else {
             throw SessionsError.unsuitable(
                 device: resolved.string,

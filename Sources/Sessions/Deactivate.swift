@@ -66,6 +66,10 @@ extension SnapshotService {
                 try deviceMapper.remove(origin, in: transaction)
             }
             status = try snapshotStatus(activation, store: activation.store)
+            // The snapshot is the only one that surely knows.
+            if status == .invalid {
+                try markInvalid(activation.id, store: activation.store)
+            }
             for store in [activation.store, activation.nextStore].compactMap({ $0 }) {
                 let name = try MapperNames.snapshot(activation, store: store)
                 if try deviceMapper.info(name) != nil {

@@ -11,6 +11,32 @@ extension SnapshotService {
         }
     }
 
+    /// Goes on with, or undoes, what a process that has died left halfway; what somebody still works on
+    /// is left to them.
+    public func recoverAbandoned(_ id: String) throws(SessionsError) {
+        try asSessionsError {
+            guard let activation = try registry.read()[id: id], try isUnfinished(activation) else {
+                return
+            }
+            let lock = layout.operationLock(id)
+            guard let taken = try FileLock.takeIfFree(lock) else { return }
+            let result = Result {
+                guard let current = try registry.read()[id: id] else {
+                    try Files.remove(lock)
+                    return
+                }
+                _ = try recoverLocked(current)
+            }
+            taken.release()
+            try result.get()
+        }
+    }
+
+    private func isUnfinished(_ activation: Activation) throws -> Bool {
+        if activation.phase != .active || activation.nextStore != nil { return true }
+        return try deviceMapper.info(MapperNames.origin(activation))?.isSuspended == true
+    }
+
     /// - Returns: the activation as it then is; nil if it is gone.
     func recoverLocked(_ activation: Activation) throws -> Activation? {
         switch activation.phase {
@@ -49,37 +75,32 @@ extension SnapshotService {
 
     /// Killed while stores were being exchanged.
     ///
-    /// If the old snapshot is still loaded it has missed nothing: the new one goes. Otherwise the
-    /// new one has taken over: the old one is closed.
+    /// If the old snapshot is still loaded it has missed nothing: the new one goes. If it is gone, and
+    /// the new one captures, that has taken over: the old one is closed. An invalid one had gone before
+    /// the new one came, which then goes as well, to come again.
     private func recoverExchange(_ activation: Activation) throws -> Activation? {
         guard let next = activation.nextStore else { return activation }
         let origin = try MapperNames.origin(activation)
         let old = try MapperNames.snapshot(activation, store: activation.store)
         let new = try MapperNames.snapshot(activation, store: next)
-        let directory = activation.armedDirectory(next)
-        guard try deviceMapper.info(origin) != nil else { return activation }
-        if try deviceMapper.info(old) != nil {
-            if try deviceMapper.info(new) != nil {
-                try deviceMapper.inTransaction { transaction in
-                    try deviceMapper.whileSuspended(origin, in: transaction, freezing: false) {
-                        try deviceMapper.remove(new, in: transaction)
-                    }
+        guard try deviceMapper.info(origin)?.hasLiveTable == true else { return activation }
+        let arriving = try deviceMapper.info(new)
+        if try deviceMapper.info(old) == nil, arriving?.hasLiveTable == true {
+            let end = activation.nextBaseline ?? activation.baseline
+            _ = try settle(activation, end: end, wasInvalid: false)
+            return try registry.read()[id: activation.id]
+        }
+        if arriving != nil {
+            try deviceMapper.inTransaction { transaction in
+                try deviceMapper.whileSuspended(origin, in: transaction, freezing: false) {
+                    try deviceMapper.remove(new, in: transaction)
                 }
             }
-            try detachStore(in: directory)
-            try Files.removeDirectory(directory)
-            try forgetNext(activation)
-            return try registry.read()[id: activation.id]
         }
-        guard try deviceMapper.info(new) != nil else {
-            // An invalid store had been taken away, and the new one had not come yet.
-            try detachStore(in: directory)
-            try Files.removeDirectory(directory)
-            try forgetNext(activation)
-            return try registry.read()[id: activation.id]
-        }
-        let end = activation.nextBaseline ?? activation.baseline
-        _ = try settle(activation, end: end, wasInvalid: false)
+        let directory = activation.armedDirectory(next)
+        try detachStore(in: directory)
+        try Files.removeDirectory(directory)
+        try forgetNext(activation)
         return try registry.read()[id: activation.id]
     }
 }

@@ -52,14 +52,20 @@ extension SnapshotService {
         return try asSessionsError {
             let device = request.device ?? session.record.device
             if let activation = try activationOf(session, request) {
-                return try operating(on: activation.id) { current in
+                return try operatingAlone(on: activation.id) { current in
                     guard let activation = try recoverLocked(current) else {
                         throw SessionsError.notActivated(device)
                     }
                     return try restoreArmed(activation, session, request, control)
                 }
             }
-            return try restoreBare(device, session, request, control)
+            let path = try Files.resolve(FilePath(device))
+            guard try kernel.status(path).kind == .regular, !request.dryRun else {
+                return try restoreBare(device, session, request, control)
+            }
+            return try holding(image: path) {
+                try restoreBare(device, session, request, control)
+            }
         }
     }
 
@@ -84,6 +90,12 @@ extension SnapshotService {
             throw SessionsError.busy(
                 device: path, reason: "it is in use, and a session of it is open",
                 advice: "unmount it, then restore")
+        }
+        // The kernel's claim below is no obstacle to a program that has it open and may write.
+        guard try isIdle(activation) else {
+            throw SessionsError.busy(
+                device: path, reason: "a program has it open",
+                advice: "find it with `fuser \(path)` and end it, then restore")
         }
         let chain = try members(of: session, request)
         let current = try registry.read()[id: activation.id] ?? activation
@@ -186,7 +198,13 @@ extension SnapshotService {
                 device: session.record.device, session: session.record.name,
                 reason: "it was put back to before session \(undone), which was earlier")
         }
-        let members = try chain(session.record.chain, from: session.record.index)
+        // The session is the one that was named, also where its directory was moved elsewhere.
+        let found = try chain(session.record.chain, from: session.record.index)
+        let isAmong = found.contains { $0.record.name == session.record.name }
+        let members =
+            isAmong
+            ? found.map { $0.record.name == session.record.name ? session : $0 }
+            : [session] + found
         for (offset, member) in members.enumerated() {
             let name = member.record.name
             switch member.record.state {

@@ -52,7 +52,8 @@ extension SnapshotService {
         _ activation: Activation, restoreOf: String? = nil
     ) throws -> RolloverOutcome {
         if activation.session == nil, try isEmptyWhileLoaded(activation) { return .nothingToDo }
-        guard try isIdle(activation) else { return .inUse }
+        // Who wants to wait does so around this: the monitor has other devices to look after.
+        guard try isIdle(activation, patience: 1) else { return .inUse }
         if try activation.isInvalid
             || snapshotStatus(activation, store: activation.store) == .invalid
         {
@@ -142,7 +143,7 @@ extension SnapshotService {
     /// It misses writes, so nothing can be restored from it; and it may be what fills the file system
     /// that the next store needs.
     private func giveUpStore(_ activation: Activation) throws {
-        try markInvalid(activation.id)
+        try markInvalid(activation.id, store: activation.store)
         let origin = try MapperNames.origin(activation)
         let old = try MapperNames.snapshot(activation, store: activation.store)
         if try deviceMapper.info(old) != nil {

@@ -55,16 +55,50 @@ public struct SnapshotService: Sendable {
     ) throws(SessionsError) -> Result {
         try asSessionsError {
             try Files.makeDirectory(layout.runDirectory)
-            let lock = layout.operationLock(id)
-            return try FileLock.holding(lock) {
-                guard let activation = try registry.read()[id: id] else {
-                    // An id never comes back, so nobody needs the file that this made.
-                    try? Files.remove(lock)
-                    throw SessionsError.notActivated(id)
-                }
-                return try body(activation)
-            }
+            return try FileLock.holding(layout.operationLock(id)) { try withRegistered(id, body) }
         }
+    }
+
+    /// The same, for what may take hours: it is refused while another such one runs.
+    func operatingAlone<Result>(
+        on id: String, _ body: (Activation) throws -> Result
+    ) throws(SessionsError) -> Result {
+        try asSessionsError {
+            try Files.makeDirectory(layout.runDirectory)
+            let lock = layout.operationLock(id)
+            // An exchange of stores, which the monitor may be at, is over sooner.
+            for _ in 0..<50 {
+                if let taken = try FileLock.takeIfFree(lock) {
+                    return try taken.holding { try withRegistered(id, body) }
+                }
+                kernel.pause(milliseconds: 100)
+            }
+            throw SessionsError.busy(
+                device: try registry.read()[id: id]?.path ?? id,
+                reason: "another dmsnap command works on it", advice: "wait for its end")
+        }
+    }
+
+    private func withRegistered<Result>(
+        _ id: String, _ body: (Activation) throws -> Result
+    ) throws -> Result {
+        guard let activation = try registry.read()[id: id] else {
+            // An id never comes back, so nobody needs the file that this made.
+            try? Files.remove(layout.operationLock(id))
+            throw SessionsError.notActivated(id)
+        }
+        return try body(activation)
+    }
+
+    /// Runs `body` as the only one that writes to an image file that no loop device holds: nothing in
+    /// the kernel keeps two restores, or a restore and an activation, apart there.
+    func holding<Result>(image path: FilePath, _ body: () throws -> Result) throws -> Result {
+        guard let taken = try FileLock.takeIfFree(path) else {
+            throw SessionsError.busy(
+                device: path.string, reason: "another program has it locked, as a restore does",
+                advice: "wait for its end")
+        }
+        return try taken.holding(body)
     }
 
     /// Changes one activation in the registry, and gives it as it then is.

@@ -143,6 +143,11 @@ extension SnapshotService {
                 path: Layout.store(in: directory), originSize: originSize,
                 expecting: ChunkSize(chunkSize))
         } catch {
+            // Want of memory or descriptors is no damage: a session would be marked invalid by it.
+            let passing: [Errno] = [.noMemory, .tooManyOpenFiles, .tooManyOpenFilesInSystem]
+            if case .system(let cause) = error, passing.contains(cause.errno) {
+                throw .system(cause)
+            }
             throw .damagedStore(session: session, reason: "\(error)")
         }
     }

@@ -65,9 +65,11 @@ extension SnapshotService {
 
     /// Keeps, on disk, that the kernel has dropped the present store: its own header may not say so
     /// after a reboot.
-    public func markInvalid(_ id: String) throws(SessionsError) {
-        let activation = try change(id) { $0.isInvalid = true }
-        guard activation.session != nil else { return }
+    ///
+    /// - Parameter store: the one that was seen to be; another may have taken over since.
+    public func markInvalid(_ id: String, store: Int) throws(SessionsError) {
+        let activation = try change(id) { if $0.store == store { $0.isInvalid = true } }
+        guard activation.store == store, activation.session != nil else { return }
         var record = try session(at: activation.directory).record
         record.state = .invalid
         // The registry has it; the sessions' file system may be the very thing that is full.

@@ -117,6 +117,19 @@ extension SimulatedKernel {
         }
     }
 
+    /// The node of a loop device.
+    public func nodeOfLoop(_ index: UInt32) -> FilePath { loopPath(index) }
+
+    /// Keeps a chunk of a write that came before the suspend that is on now.
+    public func captureLate(_ name: String, at offset: Int) throws {
+        try Steps.elsewhere {
+            let device = try origin(name)
+            guard let number = source(of: device.live) else { return }
+            let old = try allBytes(of: backing(of: number, "").0)
+            try keep(offset..<offset + 1, of: device) { Array(old[$0]) }
+        }
+    }
+
     /// What a device, an image attached or not, holds.
     public func bytes(of path: FilePath) throws -> [UInt8] {
         let file = try FileDescriptor.open(path, .readOnly)

@@ -47,8 +47,8 @@ public enum Steps {
         unsafe interposer_last().map { unsafe String(cString: $0) } ?? ""
     }
 
-    /// Leaves out fsync(2) on this thread; nothing here survives the machine.
-    public static func hurry() { interposer_hurry(1) }
+    /// Leaves out fsync(2) on this thread, or no longer; nothing here survives the machine.
+    static func hurry(_ isHurried: Bool) { interposer_hurry(isHurried ? 1 : -1) }
 
     /// What somebody else does is no step.
     static func elsewhere<Result, Failure>(

@@ -18,7 +18,7 @@ public final class World {
 
     /// A machine with nothing activated.
     public init(seed: UInt64 = 1) throws {
-        Steps.hurry()
+        Steps.hurry(true)
         directory = try TemporaryDirectory()
         let root = try Files.resolve(directory.path)
         layout = Layout(root: root)
@@ -27,6 +27,8 @@ public final class World {
         // A simulated disk is a file; nobody else may be able to look at the sessions.
         try Files.makeDirectory(layout.defaultSessions)
     }
+
+    deinit { Steps.hurry(false) }
 
     /// dmsnap as a process that has just been started has it.
     public func service() throws -> SnapshotService {

@@ -29,7 +29,7 @@ const char *interposer_last(void);
 void interposer_pause(void);
 void interposer_resume(void);
 
-// Whether fsync(2) is left out, for speed: no test here can lose its power.
-void interposer_hurry(int hurry);
+// From 1 to the matching -1 fsync(2) is left out, for speed: no test here can lose its power.
+void interposer_hurry(int more);
 
 #endif

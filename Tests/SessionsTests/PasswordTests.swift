@@ -1,0 +1,122 @@
+import Block
+import KernelSimulation
+import StoreTesting
+import SystemPackage
+import Testing
+
+@testable import Sessions
+
+@Suite struct PasswordTests {
+    private let directory: TemporaryDirectory
+    private let password: ServicePassword
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        password = ServicePassword(layout: Layout(root: directory.path))
+    }
+
+    @Test("The first password needs no old one, and is kept as a yescrypt hash for root alone")
+    func first() throws {
+        #expect(!password.isSet)
+        try password.set(Array("secret".utf8), old: nil)
+        #expect(password.isSet)
+        try password.verify(Array("secret".utf8))
+        let stored = try Files.read(password.layout.password)
+        #expect(stored.starts(with: Array("$y$".utf8)))
+        #expect(!String(decoding: stored, as: UTF8.self).contains("secret"))
+        #expect(try FileStatus(password.layout.password).permissions == 0o600)
+    }
+
+    @Test("A wrong password is refused, and takes its time")
+    func wrong() throws {
+        try password.set([1, 2, 3], old: nil)
+        let clock = ContinuousClock()
+        let time = clock.measure {
+            let error = #expect(throws: SessionsError.self) { try password.verify([1, 2]) }
+            #expect(error?.exitStatus == .denied)
+        }
+        #expect(time >= .seconds(Int(ServicePassword.penalty)))
+    }
+
+    @Test("Without a password set none is right")
+    func none() throws {
+        let error = #expect(throws: SessionsError.self) { try password.verify([]) }
+        guard case .noPassword = error else { throw Unexpected("\(error.debugDescription)") }
+        #expect(error?.exitStatus == .denied)
+    }
+
+    @Test("A change needs the old password, and leaves it in force where it is wrong")
+    func change() throws {
+        try password.set([1], old: nil)
+        #expect(throws: SessionsError.self) { try password.set([2], old: nil) }
+        #expect(throws: SessionsError.self) { try password.set([2], old: [3]) }
+        try password.verify([1])
+        try password.set([2], old: [1])
+        try password.verify([2])
+    }
+
+    @Test("Two hashes of one password differ: each has a salt of its own")
+    func salt() throws {
+        try password.set([1], old: nil)
+        let first = try Files.read(password.layout.password)
+        try password.set([1], old: [1])
+        #expect(try Files.read(password.layout.password) != first)
+    }
+
+    @Test("A password that is empty, longer than 511 bytes or has a zero in it is none")
+    func impossible() throws {
+        for new in [[], [UInt8](repeating: 1, count: 512), [1, 0, 2]] as [[UInt8]] {
+            #expect(throws: SessionsError.self) { try password.set(new, old: nil) }
+        }
+        #expect(!password.isSet)
+        try password.set([UInt8](repeating: 255, count: 511), old: nil)
+        try password.verify([UInt8](repeating: 255, count: 511))
+    }
+
+    @Test("A password file's contents without the newline are the password")
+    func passfile() throws {
+        for (text, expected) in [
+            ("secret\n", "secret"), ("secret", "secret"), ("two words \n", "two words "),
+            ("a\nb\n", "a\nb"), ("dos\r\n", "dos"),
+        ] {
+            let file = try directory.file("pass", Array(text.utf8))
+            try setMode(file, 0o600)
+            #expect(try ServicePassword.read(passfile: file) == Array(expected.utf8))
+        }
+    }
+
+    @Test(
+        "A password file that others may read or write is refused",
+        arguments: [0o640, 0o604, 0o620, 0o602, 0o610, 0o777] as [UInt32])
+    func openPassfile(mode: UInt32) throws {
+        let file = try directory.file("pass", Array("secret\n".utf8))
+        try setMode(file, mode)
+        let error = #expect(throws: SessionsError.self) {
+            try ServicePassword.read(passfile: file)
+        }
+        #expect(error?.exitStatus == .denied)
+        #expect(error?.description.contains("chmod 600") == true)
+        #expect(error?.description.contains("secret") == false)
+    }
+
+    @Test("A password file that is missing, empty, too long or a directory is refused")
+    func badPassfile() throws {
+        let empty = try directory.file("empty", Array("\n".utf8))
+        let long = try directory.file("long", [UInt8](repeating: 1, count: 5000))
+        for file in [empty, long] { try setMode(file, 0o600) }
+        for path in [empty, long, directory.path, directory.path.appending("missing")] {
+            let error = #expect(throws: SessionsError.self) {
+                try ServicePassword.read(passfile: path)
+            }
+            #expect(error?.exitStatus == .denied, "\(path)")
+        }
+    }
+
+    @Test("Comparing says only whether both are the same")
+    func equal() {
+        #expect(ServicePassword.equal([1, 2], [1, 2]))
+        #expect(!ServicePassword.equal([1, 2], [1, 3]))
+        #expect(!ServicePassword.equal([1, 2], [1, 2, 3]))
+        #expect(ServicePassword.equal([], []))
+    }
+}

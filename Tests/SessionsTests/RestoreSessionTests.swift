@@ -1,0 +1,207 @@
+import Block
+import KernelSimulation
+import Restore
+import StoreTesting
+import SystemPackage
+import Testing
+
+@testable import Sessions
+
+@Suite struct RestoreSessionTests {
+    /// A disk with three sessions; the contents before each, and after the last.
+    private func chain(_ isActive: Bool = true) throws -> (World, FilePath, [String], [[UInt8]]) {
+        let world = try World()
+        let disk = try world.disk()
+        try world.activate(disk)
+        var names: [String] = []
+        var states = [try world.kernel.bytes(of: disk)]
+        for _ in 0..<3 {
+            names.append(try world.session())
+            states.append(try world.kernel.bytes(of: disk))
+        }
+        if !isActive { try world.service().deactivate(disk.string) }
+        return (world, disk, names, states)
+    }
+
+    private func refusal(
+        _ world: World, _ request: RestoreRequest, _ disk: FilePath,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws -> SessionsError? {
+        let before = try world.kernel.bytes(of: disk)
+        let error = #expect(throws: SessionsError.self, sourceLocation: sourceLocation) {
+            try world.service().restore(request)
+        }
+        #expect(
+            try world.kernel.bytes(of: disk) == before, "written", sourceLocation: sourceLocation)
+        return error
+    }
+
+    @Test("A dry run reads everything and writes nothing", arguments: [true, false])
+    func dryRun(isActive: Bool) throws {
+        let (world, disk, names, states) = try chain(isActive)
+        var request = RestoreRequest(session: names[0])
+        request.dryRun = true
+        let outcome = try world.service().restore(request)
+        #expect(outcome.chain == names)
+        #expect(outcome.report.bytesWritten == 0)
+        #expect(try world.kernel.bytes(of: disk) == states[3])
+        #expect(try world.sessions().count == 3)
+    }
+
+    @Test("A restore through an armed device is undone by restoring its own session")
+    func undo() throws {
+        let (world, disk, names, states) = try chain()
+        let outcome = try world.service().restore(RestoreRequest(session: names[1]))
+        #expect(try world.kernel.bytes(of: disk) == states[1])
+        let undo = try #require(outcome.undo)
+        let record = try world.service().session(named: undo.text).record
+        #expect(record.kind == .offline)
+        #expect(record.restoreOf == names[1])
+        _ = try world.service().restore(RestoreRequest(session: undo.text))
+        #expect(try world.kernel.bytes(of: disk) == states[3])
+        try check(world)
+    }
+
+    @Test("Mounted, or open by a program, a device is not restored")
+    func busy() throws {
+        let (world, disk, names, _) = try chain()
+        try world.mount()
+        #expect(try refusal(world, .init(session: names[0]), disk)?.exitStatus == .busy)
+        try world.unmount()
+        try world.kernel.setPrograms(1, on: world.origin())
+        #expect(try refusal(world, .init(session: names[0]), disk)?.exitStatus == .busy)
+    }
+
+    @Test("While another command works on the device a restore is refused", arguments: [true, false])
+    func alone(isImage: Bool) throws {
+        let world = try World()
+        let path = try isImage ? world.image() : world.disk()
+        let activation = try world.activate(path)
+        let name = try world.session()
+        if isImage { try world.service().deactivate(path.string) }
+        // An image that isn't activated is locked itself.
+        let file = isImage ? path : world.layout.operationLock(activation.id)
+        guard let lock = try FileLock.takeIfFree(file) else { throw Unexpected("no lock") }
+        #expect(try refusal(world, .init(session: name), path)?.exitStatus == .busy)
+        if isImage {
+            let error = #expect(throws: SessionsError.self) { try world.activate(path) }
+            #expect(error?.exitStatus == .busy)
+        }
+        lock.release()
+        _ = try world.service().restore(RestoreRequest(session: name))
+    }
+
+    @Test("A session in the middle that is missing, damaged or invalid is refused")
+    func gaps() throws {
+        for damage in 0..<3 {
+            let (world, disk, names, _) = try chain()
+            let directory = world.layout.defaultSessions.appending(names[1])
+            switch damage {
+            case 0: try Files.removeDirectory(directory)
+            case 1: try TemporaryDirectory.patch(directory.appending("store"), at: 8, [9])
+            default:
+                var record = try world.service().session(named: names[1]).record
+                record.state = .invalid
+                try world.service().write(record, in: directory)
+            }
+            let error = try refusal(world, .init(session: names[0]), disk)
+            #expect(error?.exitStatus == .damaged)
+            #expect(error?.description.contains(names[damage == 0 ? 2 : 1]) == true)
+            // The last one needs none of them.
+            _ = try world.service().restore(RestoreRequest(session: names[2]))
+        }
+    }
+
+    @Test("Of a device that isn't activated, a later session is refused after an earlier one")
+    func backwards() throws {
+        let (world, disk, names, states) = try chain(false)
+        _ = try world.service().restore(RestoreRequest(session: names[1]))
+        #expect(try world.kernel.bytes(of: disk) == states[1])
+        #expect(try refusal(world, .init(session: names[2]), disk)?.exitStatus == .damaged)
+        _ = try world.service().restore(RestoreRequest(session: names[0]))
+        #expect(try world.kernel.bytes(of: disk) == states[0])
+    }
+
+    @Test("What was forced over a break stays broken")
+    func forced() throws {
+        let (world, disk, names, _) = try chain(false)
+        try TemporaryDirectory.patch(disk, at: 512, [1, 2, 3])
+        var request = RestoreRequest(session: names[2])
+        #expect(try refusal(world, request, disk)?.exitStatus == .damaged)
+        request.force = true
+        _ = try world.service().restore(request)
+        #expect(try refusal(world, .init(session: names[0]), disk)?.exitStatus == .damaged)
+        #expect(try world.activate(disk).nextIndex == 0)
+    }
+
+    @Test("Cut short at any step, a restore past a chain is completed by the same command")
+    func cutShort() throws {
+        let (whole, _, names, _) = try chain(false)
+        let steps = try Steps.counting {
+            _ = try whole.service().restore(RestoreRequest(session: names[1]))
+        }.changes
+        for step in 1...steps {
+            let (world, disk, names, states) = try chain(false)
+            let request = RestoreRequest(session: names[1])
+            let what = Steps.dying(before: step) { _ = try world.service().restore(request) }
+            _ = try world.service().restore(request)
+            #expect(try world.kernel.bytes(of: disk) == states[1], "\(what)")
+            _ = try world.service().restore(RestoreRequest(session: names[0]))
+            #expect(try world.kernel.bytes(of: disk) == states[0], "\(what)")
+        }
+    }
+
+    @Test("A restore to another device that was cut short excuses nothing of the session's own")
+    func otherMarker() throws {
+        let (world, disk, names, states) = try chain(false)
+        let copy = try world.kernel.addDisk("sdb", states[3])
+        var request = RestoreRequest(session: names[1])
+        request.device = copy.string
+        let steps = try Steps.counting {
+            _ = try world.service().restore(request)
+        }.changes
+        #expect(try world.kernel.bytes(of: copy) == states[1])
+        world.kernel.removeDisk(copy)
+        let again = try world.kernel.addDisk("sdc", states[3])
+        request.device = again.string
+        Steps.dying(before: steps - 1) { _ = try world.service().restore(request) }
+        try TemporaryDirectory.patch(disk, at: 512, [1, 2, 3])
+        let error = try refusal(world, .init(session: names[1]), disk)
+        #expect(error?.exitStatus == .damaged)
+    }
+
+    @Test("A target of another size, another disk, and a session that isn't there are refused")
+    func strangers() throws {
+        let (world, disk, names, states) = try chain(false)
+        let small = try world.kernel.addDisk("sdb", [UInt8](repeating: 0, count: 4096))
+        var request = RestoreRequest(session: names[0])
+        request.device = small.string
+        request.force = true
+        #expect(try refusal(world, request, small)?.exitStatus == .usage)
+        #expect(
+            try refusal(world, .init(session: "sdx_20260101T000000Z"), disk)?.exitStatus
+                == .noInput)
+        // Another disk has the old one's name now.
+        world.kernel.removeDisk(disk)
+        try world.kernel.addDisk("sda", states[3], hardware: ["serial:2"])
+        #expect(try refusal(world, .init(session: names[0]), disk)?.exitStatus == .damaged)
+    }
+
+    @Test("A session's directory serves as its name")
+    func directory() throws {
+        let (world, disk, names, states) = try chain()
+        let path = world.layout.defaultSessions.appending(names[0])
+        _ = try world.service().restore(RestoreRequest(session: path.string))
+        #expect(try world.kernel.bytes(of: disk) == states[0])
+    }
+
+    @Test("A session that was moved elsewhere is restored from there, with the later ones")
+    func moved() throws {
+        let (world, disk, names, states) = try chain()
+        let moved = world.directory.path.appending("moved")
+        try Files.rename(world.layout.defaultSessions.appending(names[0]), to: moved)
+        let outcome = try world.service().restore(RestoreRequest(session: moved.string))
+        #expect(outcome.chain == names)
+        #expect(try world.kernel.bytes(of: disk) == states[0])
+    }
+}

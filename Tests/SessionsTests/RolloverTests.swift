@@ -1,0 +1,183 @@
+import Block
+import DeviceMapper
+import KernelSimulation
+import StoreTesting
+import SystemPackage
+import Testing
+
+@testable import Sessions
+
+@Suite struct RolloverTests {
+    private func armed() throws -> World {
+        let world = try World()
+        try world.activate(world.disk())
+        return world
+    }
+
+    @Test("The next store is loaded and the old one removed in one suspend of the origin")
+    func order() throws {
+        let world = try armed()
+        try world.mount()
+        try world.scribble()
+        let before = world.kernel.calls.count
+        try world.unmount()
+        #expect(
+            world.kernel.calls[before...] == [
+                "attachLoop loop1", "suspend dmsnap-sda", "create dmsnapcow-sda-2",
+                "load dmsnapcow-sda-2", "resume dmsnapcow-sda-2", "remove dmsnapcow-sda-1",
+                "resume dmsnap-sda", "detachLoop loop0",
+            ])
+        try check(world)
+    }
+
+    @Test("Every chunk of a write that is much larger than a chunk is kept, in every session")
+    func largeWrites() throws {
+        let world = try armed()
+        for _ in 0..<3 {
+            let before = try world.kernel.bytes(of: world.kernel.blockDevices()[0])
+            try world.mount()
+            try world.kernel.write(
+                world.generator.bytes(60 << 10), at: 1024, to: world.origin())
+            guard case .closed(let session) = try world.unmount() else {
+                throw Unexpected("no session")
+            }
+            #expect(session.record.chunks == 60)
+            _ = try world.service().restore(RestoreRequest(session: session.record.name))
+            #expect(try world.kernel.bytes(of: world.kernel.blockDevices()[0]) == before)
+        }
+    }
+
+    @Test("A mount that comes inside the suspend leaves its session as it is, and nothing behind")
+    func mountInside() throws {
+        let world = try armed()
+        guard case .opened(let name) = try world.mount() else { throw Unexpected("no session") }
+        try world.scribble()
+        let activation = try world.activation()
+        let origin = try world.origin()
+        world.kernel.unmount(origin)
+        world.kernel.whenSuspended = { try? world.kernel.mount($0, at: "/again") }
+        guard case .inUse = try world.service().rollOver(activation.id) else {
+            throw Unexpected("an exchange under a mount")
+        }
+        world.kernel.whenSuspended = { _ in }
+        #expect(try world.activation().session == name.text)
+        #expect(try world.activation().store == activation.store)
+        try check(world)
+        try world.scribble()
+        guard case .closed = try world.unmount() else { throw Unexpected("no session") }
+        try check(world)
+    }
+
+    @Test("A write that comes just before the suspend stops the exchange, too")
+    func writeBefore() throws {
+        let world = try armed()
+        try world.scribble(1)
+        let activation = try world.activation()
+        var isFirst = true
+        // What was let go of before the suspend had been written before it.
+        world.kernel.whenSuspended = { name in
+            guard isFirst else { return }
+            isFirst = false
+            try? world.kernel.captureLate(name, at: 63 << 10)
+        }
+        guard case .inUse = try world.service().rollOver(activation.id) else {
+            throw Unexpected("an exchange")
+        }
+        try check(world)
+        guard case .closed = try world.service().rollOver(activation.id) else {
+            throw Unexpected("no exchange")
+        }
+        try check(world)
+    }
+
+    @Test("With nothing written and no session there is nothing to exchange")
+    func nothing() throws {
+        let world = try armed()
+        let calls = world.kernel.calls
+        guard case .nothingToDo = try world.service().rollOver(world.activation().id) else {
+            throw Unexpected("an exchange")
+        }
+        #expect(world.kernel.calls == calls)
+    }
+
+    @Test("While a program has the device open nothing is exchanged, and nobody waits for it")
+    func inUse() throws {
+        let world = try armed()
+        try world.scribble()
+        try world.kernel.setPrograms(1, on: world.origin())
+        world.kernel.whenPaused = { Issue.record("waited") }
+        guard case .inUse = try world.service().rollOver(world.activation().id) else {
+            throw Unexpected("an exchange")
+        }
+        try check(world)
+    }
+
+    @Test("A session without a write is dropped, and kept where the configuration says so")
+    func empty() throws {
+        let world = try armed()
+        try world.mount()
+        guard case .dropped = try world.unmount() else { throw Unexpected("a session") }
+        #expect(try world.sessions().isEmpty)
+        try Files.makeDirectory(world.layout.configuration.removingLastComponent())
+        try Files.replace(
+            world.layout.configuration, with: Array("[sessions]\nkeep-empty = true\n".utf8))
+        try world.mount()
+        guard case .closed(let session) = try world.unmount() else { throw Unexpected("none") }
+        #expect(session.record.chunks == 0)
+        #expect(session.record.state == .closed)
+        _ = try world.service().restore(RestoreRequest(session: session.record.name))
+        try check(world)
+    }
+
+    @Test("A second mount while the first goes on opens no second session")
+    func twoMounts() throws {
+        let world = try armed()
+        guard case .opened(let first) = try world.mount(at: "/a"),
+            case .alreadyOpen(let second) = try world.mount(at: "/b")
+        else { throw Unexpected("other openings") }
+        #expect(first == second)
+        guard case .inUse = try world.unmount() else { throw Unexpected("an exchange") }
+        try world.scribble()
+        guard case .closed(let session) = try world.unmount() else { throw Unexpected("none") }
+        #expect(session.record.mountPoint == "/a")
+        #expect(session.record.fileSystem == "ext4")
+    }
+
+    @Test("An exchange that another loop device over the image stands beside takes the right one")
+    func strangeLoop() throws {
+        let world = try World()
+        let image = try world.image()
+        // The lowest numbers are somebody else's for a while.
+        let other = try world.directory.file("other", [UInt8](repeating: 1, count: 4096))
+        try world.kernel.attachByHand(other, as: 0)
+        try world.activate(image)
+        try world.service().kernel.detachLoop(world.kernel.nodeOfLoop(0))
+        let before = try world.kernel.bytes(of: image)
+        try world.session()
+        try world.kernel.attachByHand(image, as: 0)
+        let first = try world.session()
+        let middle = try world.kernel.bytes(of: image)
+        let second = try world.session()
+        _ = try world.service().restore(RestoreRequest(session: second))
+        #expect(try world.kernel.bytes(of: image) == middle)
+        _ = try world.service().restore(
+            RestoreRequest(session: try world.sessions()[0].record.name))
+        #expect(try world.kernel.bytes(of: image) == before)
+        #expect(first != second)
+        try world.service().deactivate(image.string)
+        #expect(world.kernel.remains == ["loop0"])
+    }
+
+    @Test("The sessions' directory on the device itself is refused, and said")
+    func ownFileSystem() throws {
+        let world = try armed()
+        try world.scribble()
+        world.kernel.foundations = [try #require(world.kernel.number(ofMapped: "dmsnap-sda"))]
+        let error = #expect(throws: SessionsError.self) {
+            try world.service().rollOver(world.activation().id)
+        }
+        #expect(error?.description.contains("--store-dir") == true)
+        world.kernel.foundations = []
+        try check(world)
+    }
+}
