@@ -52,7 +52,6 @@ unit: ## Run the tests that need no device-mapper and no root.
 integration: build stage ## Run the tests on the kernel's own device-mapper, in User-Mode Linux.
 	$(SWIFT) build --build-tests
 	Tests/integrate $(SUITE)
-	$(SWIFT) test --skip-build --filter RebootTests
 
 test: setup check unit integration ## Do all set-up and pass every test.
 

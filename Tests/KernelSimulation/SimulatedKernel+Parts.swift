@@ -1,3 +1,4 @@
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
 import Block
 import DeviceMapper
 import FoundationEssentials

@@ -1,3 +1,4 @@
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
 public import Block
 public import DeviceMapper
 public import FoundationEssentials

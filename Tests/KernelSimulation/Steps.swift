@@ -1,3 +1,4 @@
+// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
 import CInterposer
 
 /// The changes that code under test makes, one by one: to files, and through the simulated kernel.
