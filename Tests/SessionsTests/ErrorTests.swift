@@ -47,7 +47,8 @@ import Testing
     @Test("Codes are those of sysexits.h")
     func codes() {
         let codes = [
-            Sessions.ExitStatus.success, .usage, .damaged, .noInput, .noDeviceMapper, .software, .ioError,
+            Sessions.ExitStatus.success, .usage, .damaged, .noInput, .noDeviceMapper, .software,
+            .ioError,
             .busy, .denied,
         ]
         #expect(codes.map(\.rawValue) == [0, 64, 65, 66, 69, 70, 74, 75, 77])

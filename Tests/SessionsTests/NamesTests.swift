@@ -49,7 +49,9 @@ import Testing
 
     @Test(
         "What could not be a session's directory is no session's name",
-        arguments: ["", ".", "..", ".armed", "a/b", "/a", "a\0b", String(repeating: "a", count: 256)])
+        arguments: [
+            "", ".", "..", ".armed", "a/b", "/a", "a\0b", String(repeating: "a", count: 256),
+        ])
     func refused(text: String) {
         #expect(SessionName(text) == nil)
     }

@@ -72,7 +72,8 @@ import Testing
         #expect(try refusal(world, .init(session: names[0]), disk)?.exitStatus == .busy)
     }
 
-    @Test("While another command works on the device a restore is refused", arguments: [true, false])
+    @Test(
+        "While another command works on the device a restore is refused", arguments: [true, false])
     func alone(isImage: Bool) throws {
         let world = try World()
         let path = try isImage ? world.image() : world.disk()
