@@ -207,6 +207,19 @@ import Testing
         #expect(watcher.said() == [])
     }
 
+    @Test("The lock that an activation holds on its image is taken for no write")
+    func locked() throws {
+        let world = try World()
+        let image = try world.image()
+        try world.activate(image)
+        let watcher = try Watcher(world)
+        watcher.look()
+        _ = try world.service().holding(image: image) { watcher.look() }
+        watcher.look()
+        #expect(try world.activation().broken == nil)
+        #expect(watcher.said() == [])
+    }
+
     @Test("A second loop device over an image breaks the chain")
     func otherLoop() throws {
         let world = try World()
