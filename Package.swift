@@ -119,6 +119,16 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
+            name: "MonitorTests",
+            dependencies: [
+                "Block", "Sessions", "Monitor", "StoreTesting", "KernelSimulation", system, logging,
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "DmsnapCommandsTests",
+            dependencies: ["Sessions", "DmsnapCommands", "ExceptionStore", system, arguments],
+            swiftSettings: strict),
+        .testTarget(
             name: "ExceptionStoreTests",
             dependencies: ["Block", "ExceptionStore", "StoreTesting", system],
             swiftSettings: strict),

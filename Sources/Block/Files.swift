@@ -194,10 +194,21 @@ public struct FileLock: ~Copyable, Sendable {
 
     /// Takes it only if nobody holds it; nil if somebody does.
     public static func takeIfFree(_ path: FilePath) throws(SystemError) -> FileLock? {
-        let file = try openLockFile(path)
+        try takeIfFree(openLockFile(path))
+    }
+
+    /// The same for a file that is there for another reason. It is opened for reading only, so that
+    /// whoever watches it for writers (inotify's IN_CLOSE_WRITE) sees none.
+    public static func takeIfFree(existing path: FilePath) throws(SystemError) -> FileLock? {
+        try takeIfFree(OwnedDescriptor.open(path, .readOnly))
+    }
+
+    private static func takeIfFree(
+        _ file: consuming OwnedDescriptor
+    ) throws(SystemError) -> FileLock? {
         let descriptor = file.descriptor.rawValue
         do {
-            try systemCall("flock", path.string) { flock(descriptor, LOCK_EX | LOCK_NB) }
+            try systemCall("flock", file.path.string) { flock(descriptor, LOCK_EX | LOCK_NB) }
         } catch {
             if error.errno == .wouldBlock { return nil }
             throw error

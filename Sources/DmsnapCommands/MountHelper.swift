@@ -10,14 +10,14 @@ import SystemPackage
 /// Options of ours among OPTIONS: `passfile=F` to activate at need, `chunk-size=SIZE`,
 /// `store-dir=DIR`, `fstype=TYPE` where it isn't to be detected. All others go on to mount(8).
 struct MountHelper {
-    private var source: String
-    private var directory: String
-    private var flags: [String] = []
-    private var options: [String] = []
-    private var type = "auto"
-    private var passfile: String?
-    private var chunkSize: ChunkSize?
-    private var storeDirectory: FilePath?
+    private(set) var source: String
+    private(set) var directory: String
+    private(set) var flags: [String] = []
+    private(set) var options: [String] = []
+    private(set) var type = "auto"
+    private(set) var passfile: String?
+    private(set) var chunkSize: ChunkSize?
+    private(set) var storeDirectory: FilePath?
 
     /// - Throws: `unsuitable` for words that mount(8) doesn't pass.
     init(_ words: [String]) throws {

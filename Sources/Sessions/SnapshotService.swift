@@ -93,7 +93,7 @@ public struct SnapshotService: Sendable {
     /// Runs `body` as the only one that writes to an image file that no loop device holds: nothing in
     /// the kernel keeps two restores, or a restore and an activation, apart there.
     func holding<Result>(image path: FilePath, _ body: () throws -> Result) throws -> Result {
-        guard let taken = try FileLock.takeIfFree(path) else {
+        guard let taken = try FileLock.takeIfFree(existing: path) else {
             throw SessionsError.busy(
                 device: path.string, reason: "another program has it locked, as a restore does",
                 advice: "wait for its end")

@@ -1,6 +1,5 @@
-// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
 import Block
-public import DeviceMapper
+package import DeviceMapper
 import SystemPackage
 
 /// Device-mapper, with the rules of drivers/md/dm.c and dm-snap.c that matter here.
@@ -34,12 +33,12 @@ extension SimulatedKernel {
         return device
     }
 
-    public func devices() throws(DeviceMapperError) -> [(name: String, uuid: String)] {
+    package func devices() throws(DeviceMapperError) -> [(name: String, uuid: String)] {
         try enter(.list)
         return mapped.sorted { $0.key < $1.key }.map { ($0.key, $0.value.uuid) }
     }
 
-    public func info(_ name: DeviceName) throws(DeviceMapperError) -> DeviceInfo? {
+    package func info(_ name: DeviceName) throws(DeviceMapperError) -> DeviceInfo? {
         try enter(.info, name.text)
         return mapped[name.text].map { device in
             DeviceInfo(
@@ -48,7 +47,7 @@ extension SimulatedKernel {
         }
     }
 
-    public func create(
+    package func create(
         _ name: DeviceName, uuid: DeviceUUID, in transaction: DeviceMapperTransaction,
         visibility: UdevVisibility
     ) throws(DeviceMapperError) {
@@ -63,7 +62,7 @@ extension SimulatedKernel {
             number: DeviceNumber(major: 250, minor: minors), uuid: uuid.text)
     }
 
-    public func load(
+    package func load(
         _ name: DeviceName, _ targets: [Target], isReadOnly: Bool
     ) throws(DeviceMapperError) {
         var device = try device(.load, name)
@@ -92,7 +91,7 @@ extension SimulatedKernel {
         mapped[name.text] = device
     }
 
-    public func suspend(_ name: DeviceName, freezing: Bool) throws(DeviceMapperError) {
+    package func suspend(_ name: DeviceName, freezing: Bool) throws(DeviceMapperError) {
         var device = try device(.suspend, name)
         guard device.live != nil else {
             throw DeviceMapperError(operation: .suspend, name: name.text, errno: .invalidArgument)
@@ -102,7 +101,7 @@ extension SimulatedKernel {
         Steps.elsewhere { whenSuspended(name.text) }
     }
 
-    public func resume(
+    package func resume(
         _ name: DeviceName, in transaction: DeviceMapperTransaction, visibility: UdevVisibility
     ) throws(DeviceMapperError) {
         var device = try device(.resume, name)
@@ -121,7 +120,7 @@ extension SimulatedKernel {
         mapped[name.text] = device
     }
 
-    public func remove(
+    package func remove(
         _ name: DeviceName, in transaction: DeviceMapperTransaction
     ) throws(DeviceMapperError) {
         let device = try device(.remove, name)
@@ -143,11 +142,11 @@ extension SimulatedKernel {
         }
     }
 
-    public func table(_ name: DeviceName) throws(DeviceMapperError) -> [Target] {
+    package func table(_ name: DeviceName) throws(DeviceMapperError) -> [Target] {
         try device(.table, name).live.map { [$0] } ?? []
     }
 
-    public func status(_ name: DeviceName) throws(DeviceMapperError) -> [Target] {
+    package func status(_ name: DeviceName) throws(DeviceMapperError) -> [Target] {
         let device = try device(.status, name)
         guard let table = device.live else { return [] }
         return [
@@ -156,7 +155,7 @@ extension SimulatedKernel {
         ]
     }
 
-    public func inTransaction<Result>(
+    package func inTransaction<Result>(
         _ body: (DeviceMapperTransaction) throws -> Result
     ) throws -> Result {
         let result = Swift.Result { try body(DeviceMapperTransaction()) }

@@ -1,4 +1,3 @@
-// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
 import Block
 import DeviceMapper
 import FoundationEssentials

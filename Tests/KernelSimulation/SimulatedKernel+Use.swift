@@ -1,7 +1,6 @@
-// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
-public import Block
+package import Block
 import DeviceMapper
-public import SystemPackage
+package import SystemPackage
 
 /// What users do with the machine, and what happens to it.
 extension SimulatedKernel {
@@ -9,7 +8,7 @@ extension SimulatedKernel {
     ///
     /// - Returns: its node's path.
     @discardableResult
-    public func addDisk(
+    package func addDisk(
         _ name: String, _ bytes: [UInt8], hardware: [String] = []
     ) throws -> FilePath {
         try Files.makeDirectory(nodes)
@@ -27,7 +26,7 @@ extension SimulatedKernel {
     }
 
     /// Gives the disks other names, as another boot may.
-    public func renameDisk(_ path: FilePath, to name: String) throws {
+    package func renameDisk(_ path: FilePath, to name: String) throws {
         guard let index = disks.firstIndex(where: { $0.path == path }) else { return }
         let new = nodes.appending(name)
         try Files.rename(path, to: new)
@@ -35,35 +34,35 @@ extension SimulatedKernel {
     }
 
     /// Pulls a disk out, or puts one back.
-    public func removeDisk(_ path: FilePath) {
+    package func removeDisk(_ path: FilePath) {
         disks.removeAll { $0.path == path }
     }
 
     /// Whether a disk takes writes.
-    public func setReadOnly(_ path: FilePath) {
+    package func setReadOnly(_ path: FilePath) {
         for index in disks.indices where disks[index].path == path {
             disks[index].isReadOnly = true
         }
     }
 
     /// A loop device attached by hand.
-    public func attachByHand(_ file: FilePath, as index: UInt32) throws {
+    package func attachByHand(_ file: FilePath, as index: UInt32) throws {
         let found = try attach(file)
         loops[index] = loops.removeValue(forKey: found.number.minor)
     }
 
     /// Everything that is attached or loaded, for tests that nothing is left.
-    public var remains: [String] {
+    package var remains: [String] {
         mapped.keys.sorted() + loops.keys.sorted().map { "loop\($0)" }
     }
 
     /// The device-mapper devices that are suspended.
-    public var suspended: [String] {
+    package var suspended: [String] {
         mapped.filter { $0.value.isSuspended }.keys.sorted()
     }
 
     /// A device's number; nil if it isn't there.
-    public func number(ofMapped name: String) -> DeviceNumber? { mapped[name]?.number }
+    package func number(ofMapped name: String) -> DeviceNumber? { mapped[name]?.number }
 
     private func origin(_ name: String) throws -> Mapped {
         guard let device = mapped[name], device.live != nil else {
@@ -73,7 +72,7 @@ extension SimulatedKernel {
     }
 
     /// Mounts a device-mapper device. While it is suspended the mount has opened it and waits.
-    public func mount(_ name: String, at target: String = "/mnt") throws {
+    package func mount(_ name: String, at target: String = "/mnt") throws {
         let device = try origin(name)
         mounted[device.number, default: []].append(
             Mount(
@@ -82,7 +81,7 @@ extension SimulatedKernel {
     }
 
     /// Mounts a disk itself.
-    public func mountDisk(_ path: FilePath, at target: String = "/mnt") {
+    package func mountDisk(_ path: FilePath, at target: String = "/mnt") {
         guard let number = number(of: path) else { return }
         mounted[number, default: []].append(
             Mount(
@@ -90,20 +89,20 @@ extension SimulatedKernel {
     }
 
     /// Unmounts the latest mount of it.
-    public func unmount(_ name: String) {
+    package func unmount(_ name: String) {
         guard let device = mapped[name] else { return }
         _ = mounted[device.number]?.popLast()
     }
 
     /// A program opens or closes the device.
-    public func setPrograms(_ count: Int, on name: String) {
+    package func setPrograms(_ count: Int, on name: String) {
         mapped[name]?.programs = count
     }
 
     /// Writes through an origin.
     ///
     /// - Throws: EDEADLK where a real writer would wait for a resume that never comes.
-    public func write(_ bytes: [UInt8], at offset: Int, to name: String) throws {
+    package func write(_ bytes: [UInt8], at offset: Int, to name: String) throws {
         try Steps.elsewhere {
             let device = try origin(name)
             guard !device.isSuspended, let number = source(of: device.live) else {
@@ -119,10 +118,10 @@ extension SimulatedKernel {
     }
 
     /// The node of a loop device.
-    public func nodeOfLoop(_ index: UInt32) -> FilePath { loopPath(index) }
+    package func nodeOfLoop(_ index: UInt32) -> FilePath { loopPath(index) }
 
     /// Keeps a chunk of a write that came before the suspend that is on now.
-    public func captureLate(_ name: String, at offset: Int) throws {
+    package func captureLate(_ name: String, at offset: Int) throws {
         try Steps.elsewhere {
             let device = try origin(name)
             guard let number = source(of: device.live) else { return }
@@ -132,7 +131,7 @@ extension SimulatedKernel {
     }
 
     /// What a device, an image attached or not, holds.
-    public func bytes(of path: FilePath) throws -> [UInt8] {
+    package func bytes(of path: FilePath) throws -> [UInt8] {
         let file = try FileDescriptor.open(path, .readOnly)
         return try file.closeAfter { try allBytes(of: file) }
     }
@@ -140,12 +139,12 @@ extension SimulatedKernel {
     /// Drops a snapshot, as when its store fails.
     ///
     /// - Parameter isWritten: whether the store's header says so, too.
-    public func invalidate(_ name: String, isWritten: Bool = true) throws {
+    package func invalidate(_ name: String, isWritten: Bool = true) throws {
         try mapped[name]?.store?.invalidate(isWritten: isWritten)
     }
 
     /// The machine goes off and on: what it had in memory is gone, files stay.
-    public func reboot() {
+    package func reboot() {
         absorb()
         handed = []
         mapped = [:]

@@ -1,16 +1,15 @@
-// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
-public import Block
-public import DeviceMapper
-public import FoundationEssentials
-public import Sessions
-public import SystemPackage
+package import Block
+package import DeviceMapper
+package import FoundationEssentials
+import Sessions
+package import SystemPackage
 
 /// A kernel for the domain's tests: plain files are its disks, and dm-snapshot's rules are kept.
 ///
 /// What the real kernel would silently do wrong (a snapshot loaded under a running origin, one store
 /// under two snapshots) is noted in `violations`. Every call is a step of `Steps`. It is used by one
 /// thread at a time.
-public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
+package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
     struct Disk {
         var path: FilePath
         var number: DeviceNumber
@@ -50,30 +49,30 @@ public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
     var handed: [(descriptor: CInt, name: String, before: [UInt8])] = []
 
     /// The events that were announced, the latest last: a device's name and the word.
-    public internal(set) var events: [(name: String, word: String)] = []
+    package internal(set) var events: [(name: String, word: String)] = []
     /// The calls that change something or may, in their order, as `resume dmsnap-sda`.
-    public internal(set) var calls: [String] = []
+    package internal(set) var calls: [String] = []
     /// What a real kernel would have taken, and lost data by it.
-    public internal(set) var violations: [String] = []
+    package internal(set) var violations: [String] = []
     /// Uses that no mount table of ours shows.
-    public var hidden: [DeviceNumber: [DeviceUse]] = [:]
+    package var hidden: [DeviceNumber: [DeviceUse]] = [:]
     /// What the sessions' directory rests on.
-    public var foundations: Set<DeviceNumber> = []
+    package var foundations: Set<DeviceNumber> = []
     /// Called right after a device was suspended, with its name.
-    public var whenSuspended: (String) -> Void = { _ in }
+    package var whenSuspended: (String) -> Void = { _ in }
     /// Called when somebody waits, before the time is over.
-    public var whenPaused: () -> Void = {}
+    package var whenPaused: () -> Void = {}
     /// What a udev rule does for an event.
-    public var rule: (_ name: String, _ word: String) -> Void = { _, _ in }
+    package var rule: (_ name: String, _ word: String) -> Void = { _, _ in }
     /// Fails the wait for udev of every transaction.
-    public var udevFails = false
+    package var udevFails = false
     /// The time of day, and how much later it is at the next look.
-    public var clock = Date(timeIntervalSince1970: 1_795_516_735)
+    package var clock = Date(timeIntervalSince1970: 1_795_516_735)
     /// See `clock`.
-    public var tick: TimeInterval = 1
+    package var tick: TimeInterval = 1
 
     /// A machine with no disk, whose nodes are in this directory.
-    public init(nodes: FilePath) {
+    package init(nodes: FilePath) {
         self.nodes = nodes
     }
 
@@ -83,7 +82,7 @@ public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
     }
 
     /// This kernel's own.
-    public var deviceMapper: any DeviceMapping { self }
+    package var deviceMapper: any DeviceMapping { self }
 
     func enter(
         _ call: String, _ subject: String = "", changes: Bool = false
@@ -96,19 +95,19 @@ public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
 
     // MARK: Kernel
 
-    public func blockDevices() -> [FilePath] {
+    package func blockDevices() -> [FilePath] {
         disks.map(\.path)
     }
 
-    public func fileSystemUUID(holding path: FilePath) -> String? { nil }
+    package func fileSystemUUID(holding path: FilePath) -> String? { nil }
 
-    public func status(_ path: FilePath) throws(SystemError) -> FileStatus {
+    package func status(_ path: FilePath) throws(SystemError) -> FileStatus {
         try enter("stat", path.string)
         if let number = number(of: path) { return FileStatus(blockDevice: number) }
         return try FileStatus(path)
     }
 
-    public func open(
+    package func open(
         _ path: FilePath, _ access: OwnedDescriptor.Access, exclusive: Bool
     ) throws(SystemError) -> OwnedDescriptor {
         try enter("open", path.string)
@@ -125,7 +124,7 @@ public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
         return opened
     }
 
-    public func blockDevice(_ path: FilePath) throws(SystemError) -> BlockDevice {
+    package func blockDevice(_ path: FilePath) throws(SystemError) -> BlockDevice {
         try enter("blockDevice", path.string)
         guard let number = number(of: path) else {
             let errno: Errno =
@@ -141,35 +140,35 @@ public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
             hardwareIdentity: disk?.hardware ?? [])
     }
 
-    public func claim(_ path: FilePath) throws(SystemError) {
+    package func claim(_ path: FilePath) throws(SystemError) {
         try enter("claim", path.string)
         if let number = number(of: path), isClaimed(number) {
             throw SystemError(operation: "open", path: path.string, errno: .resourceBusy)
         }
     }
 
-    public func contents(_ path: FilePath) throws(SystemError) -> Contents {
+    package func contents(_ path: FilePath) throws(SystemError) -> Contents {
         try enter("contents", path.string)
         return try Steps.elsewhere { () throws(SystemError) in
             try Contents(probing: reading(path))
         }
     }
 
-    public func fingerprint(_ path: FilePath) throws(SystemError) -> Fingerprint {
+    package func fingerprint(_ path: FilePath) throws(SystemError) -> Fingerprint {
         try enter("fingerprint", path.string)
         return try Steps.elsewhere { () throws(SystemError) in
             try Fingerprint(of: reading(path))
         }
     }
 
-    public func attachLoop(
+    package func attachLoop(
         _ file: FilePath, sector: UInt32
     ) throws(SystemError) -> (path: FilePath, number: DeviceNumber) {
         try enter("attachLoop", file.string, changes: true)
         return try Steps.elsewhere { () throws(SystemError) in try attach(file) }
     }
 
-    public func loops(
+    package func loops(
         on file: FilePath
     ) throws(SystemError) -> [(path: FilePath, number: DeviceNumber)] {
         try enter("loops", file.string)
@@ -179,7 +178,7 @@ public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
         }.map { (loopPath($0.key), DeviceNumber(major: 7, minor: $0.key)) }
     }
 
-    public func detachLoop(_ path: FilePath) throws(SystemError) {
+    package func detachLoop(_ path: FilePath) throws(SystemError) {
         try enter("detachLoop", path.string, changes: true)
         calls.append("detachLoop \(path.lastComponent?.string ?? "")")
         guard let number = number(of: path), number.major == 7,
@@ -193,20 +192,20 @@ public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
         try? loop.file.close()
     }
 
-    public func mounts(of number: DeviceNumber) throws(SystemError) -> [Mount] {
+    package func mounts(of number: DeviceNumber) throws(SystemError) -> [Mount] {
         try enter("mounts", "\(number)")
         return mounted[number] ?? []
     }
 
-    public func hiddenUses(of number: DeviceNumber) -> [DeviceUse] {
+    package func hiddenUses(of number: DeviceNumber) -> [DeviceUse] {
         hidden[number] ?? []
     }
 
-    public func foundations(ofDirectory path: FilePath) -> Set<DeviceNumber> {
+    package func foundations(ofDirectory path: FilePath) -> Set<DeviceNumber> {
         foundations
     }
 
-    public func announce(_ number: DeviceNumber, _ word: String) throws(SystemError) {
+    package func announce(_ number: DeviceNumber, _ word: String) throws(SystemError) {
         try enter("announce", word, changes: true)
         guard let name = mapped.first(where: { $0.value.number == number })?.key else {
             throw SystemError(operation: "uevent", path: "\(number)", errno: .noSuchFileOrDirectory)
@@ -215,17 +214,17 @@ public final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable {
         rule(name, word)
     }
 
-    public func trigger(_ number: DeviceNumber) throws(SystemError) {
+    package func trigger(_ number: DeviceNumber) throws(SystemError) {
         try enter("trigger", "\(number)")
         events.append(("\(number)", "change"))
     }
 
-    public func now() -> Date {
+    package func now() -> Date {
         defer { clock += tick }
         return clock
     }
 
-    public func pause(milliseconds: UInt32) {
+    package func pause(milliseconds: UInt32) {
         whenPaused()
     }
 }

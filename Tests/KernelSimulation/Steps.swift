@@ -1,12 +1,11 @@
-// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
 import CInterposer
 
 /// The changes that code under test makes, one by one: to files, and through the simulated kernel.
 ///
 /// All of it is about the calling thread, so `body` must not wait for another one.
-public enum Steps {
+package enum Steps {
     /// How many there are in `body`, and how many of them change something.
-    public static func counting(_ body: () throws -> Void) rethrows -> (all: Int, changes: Int) {
+    package static func counting(_ body: () throws -> Void) rethrows -> (all: Int, changes: Int) {
         interposer_begin(CInt(INTERPOSER_COUNT.rawValue), 0)
         do {
             try body()
@@ -23,7 +22,7 @@ public enum Steps {
     ///
     /// - Returns: what it was about to do.
     @discardableResult
-    public static func dying(before number: Int, _ body: () throws -> Void) -> String {
+    package static func dying(before number: Int, _ body: () throws -> Void) -> String {
         interposer_begin(CInt(INTERPOSER_DIE.rawValue), number)
         try? body()
         _ = end()
@@ -31,7 +30,7 @@ public enum Steps {
     }
 
     /// Lets step `number` fail with EIO, and no other.
-    public static func failing(at number: Int, _ body: () throws -> Void) throws {
+    package static func failing(at number: Int, _ body: () throws -> Void) throws {
         interposer_begin(CInt(INTERPOSER_FAIL.rawValue), number)
         defer { _ = end() }
         try body()
@@ -44,7 +43,7 @@ public enum Steps {
     }
 
     /// What was done last, or what failed.
-    public static var last: String {
+    package static var last: String {
         unsafe interposer_last().map { unsafe String(cString: $0) } ?? ""
     }
 

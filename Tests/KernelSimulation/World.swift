@@ -1,24 +1,23 @@
-// swift-format-ignore-file: AllPublicDeclarationsHaveDocumentation
 import Block
 import DeviceMapper
 import ExceptionStore
-public import Sessions
-public import StoreTesting
-public import SystemPackage
+package import Sessions
+package import StoreTesting
+package import SystemPackage
 
 /// A machine with dmsnap on it: a simulated kernel, and a root directory of its own.
-public final class World {
+package final class World {
     /// Everything on disk.
-    public let directory: TemporaryDirectory
+    package let directory: TemporaryDirectory
     /// Where dmsnap's own files are.
-    public let layout: Layout
+    package let layout: Layout
     /// The machine's kernel.
-    public let kernel: SimulatedKernel
+    package let kernel: SimulatedKernel
     /// For contents and choices.
-    public var generator: SeededGenerator
+    package var generator: SeededGenerator
 
     /// A machine with nothing activated.
-    public init(seed: UInt64 = 1) throws {
+    package init(seed: UInt64 = 1) throws {
         Steps.hurry(true)
         directory = try TemporaryDirectory()
         let root = try Files.resolve(directory.path)
@@ -32,33 +31,33 @@ public final class World {
     deinit { Steps.hurry(false) }
 
     /// dmsnap as a process that has just been started has it.
-    public func service() throws -> SnapshotService {
+    package func service() throws -> SnapshotService {
         try SnapshotService(kernel: kernel, layout: layout)
     }
 
     /// A disk with random contents, 64 KiB unless told otherwise.
     @discardableResult
-    public func disk(
+    package func disk(
         _ name: String = "sda", size: Int = 64 << 10, hardware: [String] = ["serial:1"]
     ) throws -> FilePath {
         try kernel.addDisk(name, generator.bytes(size), hardware: hardware)
     }
 
     /// An image file with random contents.
-    public func image(_ name: String = "disk.img", size: Int = 64 << 10) throws -> FilePath {
+    package func image(_ name: String = "disk.img", size: Int = 64 << 10) throws -> FilePath {
         try directory.file(name, generator.bytes(size))
     }
 
     /// Activates with small chunks.
     @discardableResult
-    public func activate(_ path: FilePath) throws -> Activation {
+    package func activate(_ path: FilePath) throws -> Activation {
         switch try service().activate(path.string, chunkSize: .init(parsing: "1K")) {
         case .activated(let activation), .alreadyActive(let activation): activation
         }
     }
 
     /// The only activation.
-    public func activation() throws -> Activation {
+    package func activation() throws -> Activation {
         guard let one = try service().activations().first else {
             throw SessionsError.notActivated("anything")
         }
@@ -66,16 +65,16 @@ public final class World {
     }
 
     /// The device-mapper name of an activation's origin.
-    public func origin(_ activation: Activation) throws -> String {
+    package func origin(_ activation: Activation) throws -> String {
         try MapperNames.origin(activation).text
     }
 
     /// The only activation's.
-    public func origin() throws -> String { try origin(activation()) }
+    package func origin() throws -> String { try origin(activation()) }
 
     /// Mounts the only activated device, and its rule's process opens the session.
     @discardableResult
-    public func mount(at target: String = "/mnt") throws -> OpeningOutcome {
+    package func mount(at target: String = "/mnt") throws -> OpeningOutcome {
         let name = try origin()
         try kernel.mount(name, at: target)
         // udev's DM_NAME is escaped.
@@ -84,14 +83,14 @@ public final class World {
 
     /// Unmounts it, and the monitor exchanges the store.
     @discardableResult
-    public func unmount() throws -> RolloverOutcome {
+    package func unmount() throws -> RolloverOutcome {
         let activation = try activation()
         try kernel.unmount(origin(activation))
         return try service().rollOver(activation.id)
     }
 
     /// Random writes through an origin, the only one's unless told otherwise.
-    public func scribble(_ writes: Int = 5, on name: String? = nil) throws {
+    package func scribble(_ writes: Int = 5, on name: String? = nil) throws {
         let activation = try activation()
         let name = try name ?? origin(activation)
         let size = Int(activation.size.bytes)
@@ -106,7 +105,7 @@ public final class World {
     ///
     /// - Returns: the session's name.
     @discardableResult
-    public func session(writes: Int = 5) throws -> String {
+    package func session(writes: Int = 5) throws -> String {
         guard case .opened(let name) = try mount() else { throw Unexpected("the mount's opening") }
         try scribble(writes)
         guard case .closed = try unmount() else { throw Unexpected("the unmount's end") }
@@ -114,7 +113,7 @@ public final class World {
     }
 
     /// The sessions on disk that can be read, the oldest first.
-    public func sessions() throws -> [Session] {
+    package func sessions() throws -> [Session] {
         try service().sessions().map { try $0.get() }
     }
 
@@ -122,7 +121,7 @@ public final class World {
     ///
     /// - Parameter afterDeath: a killed process may leave an empty lock file until the next boot.
     /// - Returns: what doesn't.
-    public func faults(afterDeath: Bool = false) throws -> [String] {
+    package func faults(afterDeath: Bool = false) throws -> [String] {
         var faults = kernel.violations
         faults += kernel.suspended.map { "\($0) is suspended" }
         let activations = try service().activations()
@@ -159,10 +158,10 @@ public final class World {
 }
 
 /// A test came to something that it doesn't speak of.
-public struct Unexpected: Error, CustomStringConvertible {
+package struct Unexpected: Error, CustomStringConvertible {
     /// What.
-    public let description: String
+    package let description: String
 
     /// At `what`.
-    public init(_ what: String) { description = "unexpected: \(what)" }
+    package init(_ what: String) { description = "unexpected: \(what)" }
 }

@@ -1,0 +1,235 @@
+import Block
+import KernelSimulation
+import StoreTesting
+import SystemPackage
+import Testing
+
+@testable import Monitor
+@testable import Sessions
+
+@Suite struct ReconcilerTests {
+    private func armed(hasRule: Bool = true) throws -> Watcher {
+        let world = try World()
+        try world.activate(world.disk())
+        return try Watcher(world, hasRule: hasRule)
+    }
+
+    private var origin: String { "dmsnap-sda" }
+
+    @Test("With nothing activated it sleeps until it is woken")
+    func nothing() throws {
+        let watcher = try Watcher(World())
+        #expect(watcher.look() == .whenWoken)
+    }
+
+    @Test("Armed and not used, a device is looked at now and then, and nothing is done")
+    func idle() throws {
+        let watcher = try armed()
+        let calls = watcher.world.kernel.calls
+        #expect(watcher.look() == .after(Reconciler.slow))
+        #expect(watcher.world.kernel.calls == calls)
+        #expect(watcher.words == [])
+        #expect(watcher.said() == [])
+    }
+
+    @Test("A mount is announced once, and its end once; the rule opens the session")
+    func mount() throws {
+        let watcher = try armed()
+        let world = watcher.world
+        for round in 1...2 {
+            try world.kernel.mount(origin)
+            for _ in 0..<3 { watcher.look() }
+            #expect(try world.activation().session != nil)
+            try world.scribble()
+            watcher.look()
+            world.kernel.unmount(origin)
+            for _ in 0..<3 { watcher.look() }
+            #expect(
+                try world.sessions().map(\.record.state) == Array(repeating: .closed, count: round))
+            #expect(
+                watcher.words
+                    == Array(repeating: ["opened", "closed"], count: round).flatMap(\.self))
+        }
+        #expect(try world.faults() == [])
+    }
+
+    @Test("Where no rule answers the monitor opens the session itself, and says so")
+    func noRule() throws {
+        let watcher = try armed(hasRule: false)
+        let world = watcher.world
+        try world.kernel.mount(origin)
+        watcher.look()
+        watcher.look()
+        #expect(try world.activation().session == nil)
+        #expect(watcher.words == ["opened"])
+        #expect(watcher.said() == [])
+        watcher.set(rulePatience: .zero)
+        watcher.look()
+        let session = try #require(try world.activation().session)
+        #expect(watcher.words == ["opened"])
+        let said = watcher.said()
+        #expect(said.first?.hasPrefix("warning: ") == true)
+        #expect(said.last == "info: \(session): opened")
+    }
+
+    @Test("A mount without a write leaves no session, and its end is announced all the same")
+    func empty() throws {
+        let watcher = try armed()
+        try watcher.world.kernel.mount(origin)
+        watcher.look()
+        watcher.world.kernel.unmount(origin)
+        watcher.look()
+        #expect(watcher.words == ["opened", "closed"])
+        #expect(try watcher.world.sessions().isEmpty)
+        #expect(try watcher.world.faults() == [])
+    }
+
+    @Test(
+        "While somebody has the device open after its last unmount it looks again soon, then less")
+    func stillOpen() throws {
+        let watcher = try armed()
+        let world = watcher.world
+        try world.kernel.mount(origin)
+        watcher.look()
+        try world.scribble()
+        world.kernel.unmount(origin)
+        world.kernel.setPrograms(1, on: origin)
+        for _ in 0..<40 { #expect(watcher.look() == .after(Reconciler.probing)) }
+        #expect(watcher.look() == .after(Reconciler.slow))
+        #expect(try world.sessions().map(\.record.state) == [.open])
+        world.kernel.setPrograms(0, on: origin)
+        watcher.look()
+        #expect(try world.sessions().map(\.record.state) == [.closed])
+    }
+
+    @Test("A mount that comes while the session is being closed is seen soon, and goes on in it")
+    func mountAgain() throws {
+        let watcher = try armed()
+        let world = watcher.world
+        try world.kernel.mount(origin)
+        watcher.look()
+        try world.scribble()
+        world.kernel.unmount(origin)
+        world.kernel.whenSuspended = { try? world.kernel.mount($0) }
+        #expect(watcher.look() == .after(Reconciler.probing))
+        world.kernel.whenSuspended = { _ in }
+        watcher.look()
+        #expect(try world.sessions().map(\.record.state) == [.open])
+        #expect(watcher.words == ["opened"])
+        #expect(try world.faults() == [])
+    }
+
+    @Test("What is written outside a mount, and let go of, becomes an offline session")
+    func offline() throws {
+        let watcher = try armed()
+        try watcher.world.scribble()
+        watcher.look()
+        #expect(try watcher.world.sessions().map(\.record.kind) == [.offline])
+        #expect(try watcher.world.faults() == [])
+    }
+
+    @Test("A program that writes for long gets a session like a mount")
+    func held() throws {
+        let watcher = try armed()
+        let world = watcher.world
+        world.kernel.setPrograms(1, on: origin)
+        watcher.look()
+        #expect(watcher.words == [])
+        try world.scribble()
+        watcher.look()
+        #expect(watcher.words == [])
+        watcher.set(holdPatience: .zero)
+        watcher.look()
+        #expect(watcher.words == ["opened"])
+        #expect(try world.activation().session != nil)
+    }
+
+    @Test("A store that was dropped is said and kept once; the next mount's session is good")
+    func invalid() throws {
+        let watcher = try armed()
+        let world = watcher.world
+        try world.kernel.mount(origin)
+        watcher.look()
+        try world.scribble()
+        try world.kernel.invalidate("dmsnapcow-sda-1", isWritten: false)
+        watcher.look()
+        #expect(try world.activation().isInvalid)
+        #expect(try world.sessions().map(\.record.state) == [.invalid])
+        #expect(watcher.said().filter { $0.hasPrefix("error") }.count == 1)
+        watcher.look()
+        #expect(watcher.said() == [])
+        world.kernel.unmount(origin)
+        watcher.look()
+        try world.kernel.mount(origin)
+        watcher.look()
+        #expect(try world.sessions().map(\.record.state) == [.invalid, .open])
+        #expect(try !world.activation().isInvalid)
+    }
+
+    @Test("A store that is filling up is told of once, and the next one again")
+    func filling() throws {
+        let world = try World()
+        try Files.makeDirectory(world.layout.configuration.removingLastComponent())
+        // The disk that this runs on may well be fuller than the default.
+        try Files.replace(
+            world.layout.configuration, with: Array("[store]\nwarn-percent = 99\n".utf8))
+        try world.activate(world.disk())
+        let watcher = try Watcher(world)
+        for _ in 0..<2 {
+            try world.kernel.mount(origin)
+            watcher.look()
+            _ = watcher.said()
+            try world.kernel.write(world.generator.bytes(64 << 10), at: 0, to: origin)
+            watcher.look()
+            let said = watcher.said()
+            #expect(said.count == 1)
+            #expect(said.first?.contains("% full") == true)
+            watcher.look()
+            #expect(watcher.said() == [])
+            world.kernel.unmount(origin)
+            watcher.look()
+        }
+    }
+
+    @Test("A write to the raw disk breaks the chain, and is said once")
+    func pastOrigin() throws {
+        let watcher = try armed()
+        let world = watcher.world
+        watcher.look()
+        let disk = world.kernel.blockDevices()[0]
+        try TemporaryDirectory.patch(disk, at: 512, [1])
+        watcher.look()
+        #expect(try world.activation().broken?.contains(disk.string) == true)
+        let said = watcher.said()
+        #expect(said.count == 1)
+        #expect(said.first?.hasPrefix("error: ") == true)
+        watcher.look()
+        #expect(watcher.said() == [])
+    }
+
+    @Test("The lock that an activation holds on its image is taken for no write")
+    func locked() throws {
+        let world = try World()
+        let image = try world.image()
+        try world.activate(image)
+        let watcher = try Watcher(world)
+        watcher.look()
+        _ = try world.service().holding(image: image) { watcher.look() }
+        watcher.look()
+        #expect(try world.activation().broken == nil)
+        #expect(watcher.said() == [])
+    }
+
+    @Test("A second loop device over an image breaks the chain")
+    func otherLoop() throws {
+        let world = try World()
+        let image = try world.image()
+        try world.activate(image)
+        let watcher = try Watcher(world)
+        watcher.look()
+        #expect(try world.activation().broken == nil)
+        try world.kernel.attachByHand(image, as: 7)
+        watcher.look()
+        #expect(try world.activation().broken?.contains("loop7") == true)
+    }
+}
