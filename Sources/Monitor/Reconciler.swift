@@ -110,9 +110,9 @@ struct Reconciler {
         for one in all where one.activation.broken == nil {
             let reason =
                 if written.contains(one.activation.id) {
-                    "something wrote to \(one.source) itself"
+                    "something wrote to \(one.activation.path) itself"
                 } else if isWoken, let other = service.otherLoop(one) {
-                    "\(one.source) is attached to \(other) as well"
+                    "\(one.activation.path) is attached to \(other) as well"
                 } else {
                     String?.none
                 }

@@ -38,7 +38,7 @@ final class WriterWatch {
     /// Watches these from now on, those that are watched already included.
     func watch(_ all: [Watched]) {
         for one in all {
-            let watch = unsafe clinux_watch_writers(descriptor, one.source)
+            let watch = unsafe clinux_watch_writers(descriptor, one.activation.path)
             if watch >= 0 { activations[watch] = one.activation.id }
         }
     }

@@ -8,8 +8,6 @@ internal import ExceptionStore
 public struct Watched: Sendable {
     /// The activation, as registered.
     public let activation: Activation
-    /// The raw device's or image's path, for those who write past the origin.
-    public let source: String
     /// The origin's number, for its events.
     public let number: DeviceNumber
     /// Mounts anywhere, swap, devices built on it.
@@ -57,7 +55,7 @@ extension SnapshotService {
             case .invalid, .mergeFailed, .overflow: usage = .invalid
             }
             return Watched(
-                activation: activation, source: activation.path, number: info.number,
+                activation: activation, number: info.number,
                 uses: info.openCount == 0 ? [] : try uses(of: info.number),
                 openCount: info.openCount, usage: usage)
         }
@@ -79,7 +77,7 @@ extension SnapshotService {
     /// A loop device over an image besides our own: what is written there escapes.
     public func otherLoop(_ watched: Watched) -> String? {
         guard watched.activation.kind == .image,
-            let loops = try? kernel.loops(on: FilePath(watched.source)), loops.count > 1,
+            let loops = try? kernel.loops(on: FilePath(watched.activation.path)), loops.count > 1,
             let own = try? loadedSource(watched.activation)
         else { return nil }
         return loops.first { $0.number != own }?.path.string
