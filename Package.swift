@@ -42,6 +42,8 @@ let package = Package(
         .systemLibrary(name: "CMount", pkgConfig: "mount", providers: [.apt(["libmount-dev"])]),
         .systemLibrary(name: "CUdev", pkgConfig: "libudev", providers: [.apt(["libudev-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(
+            name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CCrypt", pkgConfig: "libxcrypt", providers: [.apt(["libcrypt-dev"])]),
 
         .target(
@@ -53,6 +55,10 @@ let package = Package(
             dependencies: ["CLinux", "CDeviceMapper", "Block", system],
             swiftSettings: strict),
         .target(name: "ExceptionStore", dependencies: ["Block", system], swiftSettings: strict),
+        .target(
+            name: "SessionArchive",
+            dependencies: ["CZlib", "CDeflate", "Block", "ExceptionStore", system],
+            swiftSettings: strict),
         .target(
             name: "Restore",
             dependencies: ["CZlib", "Block", "ExceptionStore", system],
@@ -97,6 +103,13 @@ let package = Package(
         .testTarget(
             name: "ExceptionStoreTests",
             dependencies: ["Block", "ExceptionStore", "StoreTesting", system],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SessionArchiveTests",
+            dependencies: [
+                "Block", "ExceptionStore", "SessionArchive", "Restore", "StoreTesting", system,
+            ],
+            exclude: ["decode_archive.py"],
             swiftSettings: strict),
         .testTarget(
             name: "RestoreTests",
