@@ -1,8 +1,8 @@
 /// What an archive ends with: where its index is, how much there is, and a checksum of it all.
 struct ArchiveFooter: Hashable, Sendable {
     /// The size on disk, in bytes.
-    static let size = 64
-    private static let coveredSize = 60
+    static let size = 60
+    private static let coveredSize = 56
 
     /// Where the index begins.
     var indexOffset: UInt64 = 0

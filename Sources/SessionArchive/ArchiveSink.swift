@@ -1,10 +1,15 @@
 internal import Block
+internal import Glibc
 internal import SystemPackage
 
 /// Where an archive is written to: anything that takes bytes in their order.
 struct ArchiveSink {
+    private static let flushSize: UInt64 = 8 << 20
+
     private let descriptor: FileDescriptor
     private let path: FilePath
+    /// Where the bytes end of which writing to the medium was begun.
+    private var flushed: UInt64 = 0
     /// How many bytes were written.
     private(set) var offset: UInt64 = 0
     /// The CRC-32 of them all.
@@ -33,6 +38,18 @@ struct ArchiveSink {
     private mutating func add(_ part: UInt32, length: Int) {
         checksum = Checksum.joining(checksum, part, length: UInt64(length))
         offset += UInt64(length)
+        if offset - flushed >= Self.flushSize { flush() }
+    }
+
+    /// Has the kernel begin to write to the medium what it has, and forget what is written.
+    ///
+    /// Otherwise it waits for the fsync at the end, and a background task's output displaces what
+    /// others want to read again. A pipe knows no such thing, and its answer doesn't matter.
+    private mutating func flush() {
+        _ = posix_fadvise(
+            descriptor.rawValue, Int(clamping: flushed), Int(clamping: offset - flushed),
+            POSIX_FADV_DONTNEED)
+        flushed = offset
     }
 
     private func put(_ bytes: ArraySlice<UInt8>) throws(ArchiveError) {
