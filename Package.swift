@@ -117,3 +117,27 @@ let package = Package(
             swiftSettings: strict),
     ]
 )
+
+// `DMSNAP_FUZZ=1 swift build --scratch-path .build-fuzz -c release --sanitize=address
+// -Xswiftc -sanitize=fuzzer --product FuzzArchive`: only with libFuzzer's runtime do these link.
+if Context.environment["DMSNAP_FUZZ"] != nil {
+    // gold, the default, stumbles over the runtime's own main.
+    let lld: [LinkerSetting] = [.unsafeFlags(["-use-ld=lld"])]
+    package.targets += [
+        .systemLibrary(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+        .target(
+            name: "FuzzTesting", dependencies: [system], path: "Tests/Fuzz/FuzzTesting",
+            swiftSettings: strict),
+        .executableTarget(
+            name: "FuzzArchive",
+            dependencies: [
+                "CFuzzer", "CZlib", "Block", "ExceptionStore", "SessionArchive", "FuzzTesting",
+                system,
+            ],
+            path: "Tests/Fuzz/FuzzArchive", swiftSettings: strict, linkerSettings: lld),
+        .executableTarget(
+            name: "FuzzStore",
+            dependencies: ["CFuzzer", "Block", "ExceptionStore", "FuzzTesting", system],
+            path: "Tests/Fuzz/FuzzStore", swiftSettings: strict, linkerSettings: lld),
+    ]
+}

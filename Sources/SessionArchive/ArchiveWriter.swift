@@ -7,7 +7,7 @@ public enum ArchiveWriter {
     /// Writes an archive of everything that the source has.
     ///
     /// What is written depends on the source, the metadata and the block size alone. Memory is
-    /// what the options say and the compressed index: about a byte an exception.
+    /// what the options say and the compressed index: one to two bytes an exception.
     ///
     /// - Parameters:
     ///   - source: Where the chunks come from; it is only read.

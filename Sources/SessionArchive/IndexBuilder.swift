@@ -1,7 +1,7 @@
 /// Gathers an archive's index while its blocks are written.
 ///
 /// Runs are sealed as soon as there is a piece of them, so that what is kept is compressed: about
-/// a byte an exception in the worst case that is not made up.
+/// one to two bytes an exception where chunks are scattered, and nothing where they are in rows.
 struct IndexBuilder {
     private(set) var footer = ArchiveFooter()
     private var runs = RunEncoder()

@@ -18,7 +18,8 @@ import Testing
 
     func smallBytes() throws -> [UInt8] {
         try archives.bytes(
-            Self.small(), metadata: "{\"a\":1}", options: ArchiveOptions(threads: 1, blockSize: 4096))
+            Self.small(), metadata: "{\"a\":1}",
+            options: ArchiveOptions(threads: 1, blockSize: 4096))
     }
 
     @Test func `no changed byte anywhere in an archive goes unseen`() throws {

@@ -37,13 +37,14 @@ import Testing
             reader.exceptions.entries == [ExceptionEntry(originChunk: 7, storedChunk: 0)])
     }
 
-    @Test(arguments: [
-        [1000, 0],  // behind the origin's end
-        [999, 2],  // across it
-        [UInt64.max, 0], [0, .max], [0, .max - 1], [1, .max],  // overflows
-        [5, 0, .max, 0], [5, 0, .max - 5, 0],
-        [5, 2], [5, 1], [],  // two chunks, a zero one, none, where the footer says one
-    ] as [[UInt64]])
+    @Test(
+        arguments: [
+            [1000, 0],  // behind the origin's end
+            [999, 2],  // across it
+            [UInt64.max, 0], [0, .max], [0, .max - 1], [1, .max],  // overflows
+            [5, 0, .max, 0], [5, 0, .max - 5, 0],
+            [5, 2], [5, 1], [],  // two chunks, a zero one, none, where the footer says one
+        ] as [[UInt64]])
     func `runs that can't be are refused`(numbers: [UInt64]) throws {
         var archive = try HandMade.oneChunk()
         var contents: [UInt8] = []

@@ -12,23 +12,26 @@ enum Filling: CaseIterable {
 
     func bytes(_ count: Int, _ generator: inout SeededGenerator) -> [UInt8] {
         switch self {
-        case .zero:
-            return [UInt8](repeating: 0, count: count)
-        case .random:
-            return (0..<(count + 7) / 8).reduce(into: []) { bytes, _ in
-                let word = generator.next()
-                for byte in 0..<8 as Range<UInt64> {
-                    bytes.append(UInt8(truncatingIfNeeded: word >> (8 * byte)))
-                }
-            }.prefix(count).map { $0 }
-        case .text:
-            let words = ["origin", "chunk", "exception", "store", "snapshot", "area"]
-            var text = ""
-            while text.utf8.count < count {
-                text += (words.randomElement(using: &generator) ?? "") + " "
-            }
-            return [UInt8](text.utf8.prefix(count))
+        case .zero: [UInt8](repeating: 0, count: count)
+        case .random: Self.random(count, &generator)
+        case .text: Self.text(count, &generator)
         }
+    }
+
+    private static func random(_ count: Int, _ generator: inout SeededGenerator) -> [UInt8] {
+        let words = (0..<(count + 7) / 8).map { _ in generator.next() }
+        return unsafe words.withUnsafeBytes { unsafe [UInt8]($0.prefix(count)) }
+    }
+
+    private static func text(_ count: Int, _ generator: inout SeededGenerator) -> [UInt8] {
+        let words = ["origin", "chunk", "exception", "store", "snapshot", "area"]
+        var paragraph = ""
+        while paragraph.utf8.count < min(count, 2000) {
+            paragraph += (words.randomElement(using: &generator) ?? "") + " "
+        }
+        var bytes: [UInt8] = []
+        while bytes.count < count { bytes += paragraph.utf8 }
+        return [UInt8](bytes.prefix(count))
     }
 }
 
@@ -69,7 +72,8 @@ struct MemorySource: ChunkSource {
         var chunks: [(UInt64, Filling)] = []
         var next: UInt64 = 0
         for _ in 0..<count {
-            next += Bool.random(using: &generator) ? 0 : UInt64.random(in: 1...300, using: &generator)
+            next +=
+                Bool.random(using: &generator) ? 0 : UInt64.random(in: 1...300, using: &generator)
             chunks.append((next, fillings.randomElement(using: &generator) ?? .zero))
             next += 1
         }
