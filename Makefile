@@ -23,7 +23,7 @@ BUILD_PACKAGES = libdevmapper-dev libblkid-dev libmount-dev libudev-dev zlib1g-d
 	pkg-config gcc libc6-dev
 TEST_PACKAGES  = user-mode-linux dmsetup udev kmod systemd e2fsprogs xfsprogs btrfs-progs dosfstools \
 	f2fs-tools nilfs-tools jfsutils lvm2 \
-	util-linux mount fdisk jq procps
+	util-linux mount fdisk jq procps python3
 
 .PHONY: help setup build unit integration test demo check fmt vm install uninstall bench clean
 

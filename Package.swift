@@ -54,6 +54,10 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "ExceptionStore", dependencies: ["Block", system], swiftSettings: strict),
         .target(
+            name: "SessionArchive",
+            dependencies: ["CZlib", "Block", "ExceptionStore", system],
+            swiftSettings: strict),
+        .target(
             name: "Restore",
             dependencies: ["CZlib", "Block", "ExceptionStore", system],
             swiftSettings: strict),
@@ -133,6 +137,13 @@ let package = Package(
             dependencies: ["Block", "ExceptionStore", "StoreTesting", system],
             swiftSettings: strict),
         .testTarget(
+            name: "SessionArchiveTests",
+            dependencies: [
+                "Block", "ExceptionStore", "SessionArchive", "Restore", "StoreTesting", system,
+            ],
+            exclude: ["decode_archive.py"],
+            swiftSettings: strict),
+        .testTarget(
             name: "RestoreTests",
             dependencies: ["Block", "ExceptionStore", "Restore", "StoreTesting", system],
             swiftSettings: strict),
@@ -155,3 +166,27 @@ let package = Package(
             swiftSettings: strict),
     ]
 )
+
+// `DMSNAP_FUZZ=1 swift build --scratch-path .build-fuzz -c release --sanitize=address
+// -Xswiftc -sanitize=fuzzer --product FuzzArchive`: only with libFuzzer's runtime do these link.
+if Context.environment["DMSNAP_FUZZ"] != nil {
+    // gold, the default, stumbles over the runtime's own main.
+    let lld: [LinkerSetting] = [.unsafeFlags(["-use-ld=lld"])]
+    package.targets += [
+        .systemLibrary(name: "CFuzzer", path: "Tests/CFuzzer"),
+        .target(
+            name: "FuzzTesting", dependencies: [system], path: "Tests/FuzzTesting",
+            swiftSettings: strict),
+        .executableTarget(
+            name: "FuzzArchive",
+            dependencies: [
+                "CFuzzer", "CZlib", "Block", "ExceptionStore", "SessionArchive", "FuzzTesting",
+                system,
+            ],
+            path: "Tests/FuzzArchive", swiftSettings: strict, linkerSettings: lld),
+        .executableTarget(
+            name: "FuzzStore",
+            dependencies: ["CFuzzer", "Block", "ExceptionStore", "FuzzTesting", system],
+            path: "Tests/FuzzStore", swiftSettings: strict, linkerSettings: lld),
+    ]
+}

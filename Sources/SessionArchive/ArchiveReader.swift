@@ -1,0 +1,208 @@
+public import Block
+public import ExceptionStore
+internal import Glibc
+public import SystemPackage
+
+/// An archive, open for reading.
+///
+/// Every read checks what it reads against the checksums. Reads can be made by several threads at
+/// a time.
+public final class ArchiveReader: ChunkSource {
+    /// The most memory for decompressed blocks that were not wanted whole.
+    private static let cacheBytes = 8 << 20
+
+    /// The archive's chunks. Those with data are numbered from 0 in the origin's order, those of
+    /// zeros after them.
+    public let exceptions: ExceptionTable
+    /// What was given to the writer.
+    public let metadata: String
+
+    let file: ArchiveFile
+    private let cache: BlockCache
+    private let loaders = Gate<[BlockLoader]>([])
+
+    /// Opens an archive by its path, and reads and checks all but its blocks.
+    ///
+    /// - Parameters:
+    ///   - path: The archive; a regular file.
+    ///   - memoryLimit: The most memory for the table of exceptions and the directory of blocks:
+    ///     a few bytes of a made-up archive can speak of any number of them. Half of the
+    ///     machine's memory if nil.
+    /// - Throws: `system` where reading failed, otherwise what is wrong with the archive.
+    public convenience init(
+        path: FilePath, memoryLimit: ByteCount? = nil
+    ) throws(ArchiveError) {
+        try self.init(ArchiveFile.open(path), memoryLimit: memoryLimit)
+    }
+
+    /// Reads and checks all of an archive but its blocks.
+    ///
+    /// - Parameters:
+    ///   - descriptor: The archive, readable.
+    ///   - memoryLimit: As above.
+    /// - Throws: `system` where reading failed, otherwise what is wrong with the archive.
+    public init(
+        _ descriptor: consuming OwnedDescriptor, memoryLimit: ByteCount? = nil
+    ) throws(ArchiveError) {
+        let limit = memoryLimit?.bytes ?? Self.halfOfMemory
+        file = try ArchiveFile(descriptor, memoryLimit: limit)
+        exceptions = try Self.table(of: file)
+        metadata = try file.header.text
+        cache = BlockCache(
+            capacity: max(2, Self.cacheBytes / max(Int(file.header.blockSize), 1)))
+    }
+
+    private static var halfOfMemory: UInt64 {
+        UInt64(max(sysconf(Int32(_SC_PHYS_PAGES)), 0))
+            * UInt64(max(sysconf(Int32(_SC_PAGESIZE)), 0))
+            / 2
+    }
+
+    /// The archive's file.
+    public var path: FilePath { file.descriptor.path }
+
+    /// How much the archive holds, and how large it is.
+    public var summary: ArchiveSummary { ArchiveSummary(file.footer) }
+
+    /// The runs were checked when the file was opened; the sums are those of the footer.
+    private static func table(of file: ArchiveFile) throws(ArchiveError) -> ExceptionTable {
+        let footer = file.footer
+        let count = footer.dataChunks + footer.zeroChunks
+        var entries: [ExceptionEntry] = []
+        entries.reserveCapacity(Int(clamping: count))
+        var data: UInt64 = 0
+        var zero = footer.dataChunks
+        try file.forEachRun { run in
+            let first = run.isZero ? zero : data
+            for index in 0..<run.count {
+                entries.append(
+                    ExceptionEntry(
+                        originChunk: run.originChunk + index, storedChunk: first + index))
+            }
+            if run.isZero { zero += run.count } else { data += run.count }
+        }
+        do {
+            return try ExceptionTable(
+                consume entries, chunkSize: file.chunkSize,
+                originSize: ByteCount(file.header.originSize), storedChunks: count)
+        } catch {
+            throw .damaged(.index, .runs)
+        }
+    }
+
+    /// Fills the buffer with the contents from `storedOffset` on.
+    ///
+    /// A block that lies wholly in the buffer is decompressed right into it; of others the last
+    /// few are kept.
+    ///
+    /// - Throws: `system`; `ended` where the file has become shorter or nothing is kept there;
+    ///   `damaged` with a `DamagedBlock`, which names the chunks.
+    public func read(
+        into buffer: inout MutableSpan<UInt8>, at storedOffset: UInt64
+    ) throws(ChunkReadError) {
+        let total = UInt64(exceptions.count) << UInt64(chunkSize.byteShift)
+        guard storedOffset <= total, UInt64(buffer.count) <= total - storedOffset else {
+            throw .ended(size: ByteCount(total))
+        }
+        var done = 0
+        while done < buffer.count {
+            let offset = storedOffset + UInt64(done)
+            guard offset < file.dataLength else {
+                var rest = buffer._mutatingExtracting(done..<buffer.count)
+                rest.clear()
+                return
+            }
+            let block = file.blocks.block(with: offset)
+            let range = file.blocks.range(of: block)
+            let length = Int(min(range.upperBound - offset, UInt64(buffer.count - done)))
+            var part = buffer._mutatingExtracting(done..<done + length)
+            if length == range.count {
+                try load(block, into: &part)
+            } else {
+                let contents = try cached(block)
+                let start = Int(offset - range.lowerBound)
+                part.copy(from: contents.span.extracting(start..<start + length))
+            }
+            done += length
+        }
+    }
+
+    private func cached(_ block: Int) throws(ChunkReadError) -> [UInt8] {
+        try cache.contents(of: block) { () throws(ChunkReadError) in
+            let length = Int(file.blocks.records[block].contentsLength)
+            var contents = [UInt8](repeating: 0, count: length)
+            try contents.fill(0..<length) { span throws(ChunkReadError) in
+                try load(block, into: &span)
+            }
+            return contents
+        }
+    }
+
+    private func load(
+        _ block: Int, into span: inout MutableSpan<UInt8>
+    ) throws(ChunkReadError) {
+        let loader: BlockLoader
+        do {
+            loader =
+                try loaders.change({ $0.popLast() })
+                ?? BlockLoader(blockSize: Int(file.header.blockSize))
+        } catch {
+            throw .damaged(error)
+        }
+        defer { loaders.change { $0.append(loader) } }
+        do {
+            _ = try file.load(block, into: &span, loader)
+        } catch {
+            switch error {
+            case .system(let error): throw .system(error)
+            case .ended(let size): throw .ended(size: size)
+            case .fault(let fault): throw .damaged(damagedBlock(block, fault))
+            }
+        }
+    }
+
+    /// What is known of a block with a fault.
+    func damagedBlock(_ block: Int, _ fault: ArchiveFault) -> DamagedBlock {
+        let record = file.blocks.records[block]
+        return DamagedBlock(
+            number: UInt64(block), bytes: record.offset..<record.end, chunks: chunks(in: block),
+            fault: fault)
+    }
+
+    /// The chunks of the origin whose contents are in a block.
+    private func chunks(in block: Int) -> ChunkList {
+        let range = file.blocks.range(of: block)
+        let shift = UInt64(chunkSize.byteShift)
+        let last = (range.upperBound - 1) >> shift
+        var chunks = ChunkList()
+        for entry in exceptions.entries[entry(ofDataChunk: range.lowerBound >> shift)...] {
+            if entry.storedChunk >= file.footer.dataChunks { continue }
+            if entry.storedChunk > last { break }
+            chunks.append(entry.originChunk)
+        }
+        return chunks
+    }
+
+    /// The index of the entry for a chunk with data.
+    ///
+    /// The table is in the origin's order, and so are both kinds of chunks; so how many chunks
+    /// with data there are before an entry follows from its own number.
+    private func entry(ofDataChunk chunk: UInt64) -> Int {
+        var low = 0
+        var high = exceptions.count
+        while low < high {
+            let middle = low + (high - low) / 2
+            let stored = exceptions.entries[middle].storedChunk
+            let isData = stored < file.footer.dataChunks
+            // Through this entry, with it.
+            let dataChunks =
+                isData ? stored + 1 : UInt64(middle) - (stored - file.footer.dataChunks)
+            if dataChunks <= chunk {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        return low
+    }
+}

@@ -1,0 +1,36 @@
+/// Chunks of the origin, for reports and messages.
+public struct ChunkList: Hashable, Sendable {
+    /// Ranges of chunk numbers, ascending.
+    public private(set) var ranges: [ClosedRange<UInt64>] = []
+
+    /// No chunks.
+    public init() {}
+
+    /// Adds a chunk; chunks ascend, and one that was just added is not added again.
+    public mutating func append(_ chunk: UInt64) {
+        guard let last = ranges.last else {
+            ranges.append(chunk...chunk)
+            return
+        }
+        if chunk == last.upperBound { return }
+        if last.upperBound < chunk, chunk - last.upperBound == 1 {
+            ranges[ranges.count - 1] = last.lowerBound...chunk
+        } else {
+            ranges.append(chunk...chunk)
+        }
+    }
+}
+
+extension ChunkList: CustomStringConvertible {
+    /// The first eight ranges, and how many more there are.
+    public var description: String {
+        if ranges.isEmpty { return "no chunks" }
+        let shown = ranges.prefix(8).map {
+            $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)–\($0.upperBound)"
+        }
+        let more = ranges.count - shown.count
+        let single = ranges.count == 1 && ranges[0].count == 1
+        return (single ? "chunk " : "chunks ") + shown.joined(separator: ", ")
+            + (more > 0 ? " and \(more) more ranges" : "")
+    }
+}

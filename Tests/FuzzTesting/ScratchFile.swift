@@ -1,0 +1,39 @@
+internal import Glibc
+public import SystemPackage
+
+/// A file in memory that gets one input after another.
+public struct ScratchFile: Sendable {
+    /// The file.
+    public let path: FilePath
+    private let descriptor: FileDescriptor
+
+    /// Makes an empty file, removed when the program ends.
+    public init() {
+        path = FilePath("/dev/shm/fuzz-\(getpid())")
+        do {
+            descriptor = try FileDescriptor.open(
+                path, .readWrite, options: [.create, .truncate, .closeOnExec],
+                permissions: .ownerReadWrite)
+        } catch {
+            fatalError("\(path): \(error)")
+        }
+        // The fuzzer leaves by exit(), and no deinitializer runs.
+        atexit { _ = unsafe unlink("/dev/shm/fuzz-\(getpid())") }
+    }
+
+    /// Gives it these contents.
+    public func fill(_ bytes: [UInt8]) {
+        do {
+            try descriptor.resize(to: 0)
+            try descriptor.writeAll(toAbsoluteOffset: 0, bytes)
+        } catch {
+            fatalError("\(path): \(error)")
+        }
+    }
+
+    /// Reads it from its start.
+    public func read<Result>(_ body: (FileDescriptor) throws -> Result) throws -> Result {
+        try descriptor.seek(offset: 0, from: .start)
+        return try body(descriptor)
+    }
+}
