@@ -64,14 +64,14 @@ let package = Package(
         .target(
             name: "Sessions",
             dependencies: [
-                "CLinux", "CCrypt", "Block", "DeviceMapper", "ExceptionStore", "Restore", system,
-                toml,
+                "CLinux", "CCrypt", "Block", "DeviceMapper", "ExceptionStore", "SessionArchive",
+                "Restore", system, toml,
             ],
             swiftSettings: strict),
         .target(
             name: "Monitor",
             dependencies: [
-                "CLinux", "CUdev", "CMount", "Block", "Sessions", system, logging,
+                "CLinux", "CUdev", "CMount", "Block", "SessionArchive", "Sessions", system, logging,
             ],
             swiftSettings: strict),
         .target(

@@ -192,6 +192,15 @@ public struct FileLock: ~Copyable, Sendable {
         return FileLock(file)
     }
 
+    /// Waits until nobody else holds the lock of a file or directory that is there for another
+    /// reason.
+    public static func take(existing path: FilePath) throws(SystemError) -> FileLock {
+        let file = try OwnedDescriptor.open(path, .readOnly)
+        let descriptor = file.descriptor.rawValue
+        try systemCall("flock", path.string) { flock(descriptor, LOCK_EX) }
+        return FileLock(file)
+    }
+
     /// Takes it only if nobody holds it; nil if somebody does.
     public static func takeIfFree(_ path: FilePath) throws(SystemError) -> FileLock? {
         try takeIfFree(openLockFile(path))

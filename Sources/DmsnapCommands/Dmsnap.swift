@@ -16,8 +16,9 @@ public struct Dmsnap: ParsableCommand {
             """,
         version: "dmsnap \(Version.text)",
         subcommands: [
-            Activate.self, Deactivate.self, Status.self, Sessions.self, Show.self, Restore.self,
-            Passwd.self, Doctor.self, Assemble.self, MonitorVerb.self, SessionOpened.self,
+            Activate.self, Deactivate.self, Status.self, Sessions.self, Show.self, Verify.self,
+            Restore.self, Passwd.self, Doctor.self, Assemble.self, MonitorVerb.self,
+            SessionOpened.self,
             DeviceClaimed.self,
         ])
 

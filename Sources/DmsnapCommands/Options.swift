@@ -29,14 +29,16 @@ struct DeviceOptions: ParsableArguments {
 
 /// A session, as an argument or with `--session`.
 struct SessionOptions: ParsableArguments {
-    @Argument(help: "A session's name, or its directory's path.")
+    @Argument(help: "A session's name, its directory's path, or an archive file.")
     var name: String?
 
     @Option(name: .customLong("session"), help: "The same as SESSION.")
     var session: String?
 
+    var named: String? { name ?? session }
+
     func required() throws -> String {
-        guard let named = name ?? session else {
+        guard let named else {
             throw ValidationError("give a SESSION; `dmsnap sessions` lists them")
         }
         return named

@@ -65,3 +65,10 @@ enum Output {
         }.joined(separator: "\n")
     }
 }
+
+/// A share for people.
+enum Percent {
+    static func text(_ done: UInt64, of total: UInt64) -> String {
+        "\(total == 0 ? 100 : Int(Double(done) / Double(total) * 100)) %"
+    }
+}

@@ -37,7 +37,8 @@ struct Restore: ParsableCommand {
         request.device = device ?? dev
         request.dryRun = dryRun
         request.force = force
-        let service = try SnapshotService.forRoot(to: "restore a device")
+        let service = try SnapshotService.forFiles(
+            to: "restore a device", named: session.named)
         // The first signal stops cleanly between two writes.
         clinux_catch_interrupts()
         let progress = ProgressPrinter(isInteractive: Terminal.isInteractive)
@@ -89,10 +90,8 @@ final class ProgressPrinter: Sendable {
 
     func show(_ progress: RestoreProgress) {
         if isInteractive {
-            let percent =
-                progress.bytesTotal == 0
-                ? 100 : Int(Double(progress.bytesDone) / Double(progress.bytesTotal) * 100)
-            write("\r\u{1b}[K\(title(progress.phase)): \(percent) %")
+            let percent = Percent.text(progress.bytesDone, of: progress.bytesTotal)
+            write("\r\u{1b}[K\(title(progress.phase)): \(percent)")
         } else if progress.bytesDone == 0 {
             write("\(title(progress.phase)): \(ByteCount(progress.bytesTotal).formatted)\n")
         }

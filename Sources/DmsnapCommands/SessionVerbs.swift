@@ -57,7 +57,8 @@ struct Show: ParsableCommand {
 
     func run() throws {
         let name = try session.required()
-        let service = try SnapshotService.forRoot(to: "see a session")
+        let service = try SnapshotService.forFiles(
+            to: "see a session", named: self.session.named)
         let session = try service.session(named: name)
         let summary = service.summary(of: session)
         if json { return try Output.printJSON(summary) }

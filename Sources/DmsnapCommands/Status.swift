@@ -19,7 +19,18 @@ struct Status: ParsableCommand {
         let service = try SnapshotService.forRoot(to: "see the activated devices")
         let all = try service.status(device.named)
         if json { return try Output.printJSON(all) }
-        if all.isEmpty { return try Output.print("Nothing is activated.") }
+        if all.isEmpty {
+            try Output.print("Nothing is activated.")
+        } else {
+            try show(all)
+        }
+        guard device.named == nil, let archiving = service.archiving() else { return }
+        let percent = Percent.text(archiving.bytesDone, of: archiving.bytesTotal)
+        try Output.print(
+            "archiving session \(Output.visible(archiving.session)): \(archiving.phase) \(percent)")
+    }
+
+    private func show(_ all: [DeviceStatus]) throws {
         let rows = all.map { one in
             let store =
                 one.storeUsedBytes.map { used in

@@ -51,28 +51,32 @@ public struct Monitor {
                 advice: "there is nothing to do")
         }
         let writers = try WriterWatch()
+        let archivist = try Archivist(service: service, log: log)
+        defer { archivist.stop() }
         let sources = [
             try EventSources.termination { held.isStopped = true },
             try EventSources.mounts(),
             try EventSources.udev(),
             try EventSources.deviceMapper(),
             try EventSources.registry(service.layout.stateDirectory),
-            writers.source,
+            writers.source, archivist.source,
         ]
         recoverAll()
         var reconciler = Reconciler(service: service, log: log, writers: writers)
         var deadline = Deadline(reconciler.reconcile(isWoken: true))
+        archivist.attend()
         ready()
         log.info("watching")
         var patience = 40
         while true {
             // Let go of under the registry's lock: whoever activates a device from now on sees that
             // no monitor runs.
-            if try service.ifNothingIsActivated({ held.release() }) { break }
+            if archivist.isIdle, try service.ifNothingIsActivated({ held.release() }) { break }
             let cause = try wait(for: sources, until: deadline)
             if cause == .nothing, !held.isStopped { continue }
             let next = reconciler.reconcile(isWoken: cause == .event)
             deadline = Deadline(next)
+            if cause == .event, !held.isStopped { archivist.attend() }
             if held.isStopped {
                 // At shutdown the signal comes right after the last unmounts: those are closed first.
                 guard next == .after(Reconciler.probing), patience > 0 else { break }

@@ -8,6 +8,15 @@ public struct Session: Sendable {
     public let directory: FilePath
     /// What its `session.json` says.
     public let record: SessionRecord
+    /// The archive that it was read from, where that lies by itself: nothing but the archive is
+    /// then known of the session, and nothing of it is changed.
+    public let archive: FilePath?
+
+    init(directory: FilePath, record: SessionRecord, archive: FilePath? = nil) {
+        self.directory = directory
+        self.record = record
+        self.archive = archive
+    }
 }
 
 /// The sessions on disk.
@@ -27,8 +36,12 @@ extension SnapshotService {
 
     /// Every session, the oldest first; a directory whose record can't be read comes as its error.
     public func sessions() throws(SessionsError) -> [Result<Session, SessionsError>] {
+        try sessions(in: baseDirectories())
+    }
+
+    private func sessions(in bases: [FilePath]) -> [Result<Session, SessionsError>] {
         var found: [Result<Session, SessionsError>] = []
-        for base in try baseDirectories() {
+        for base in bases {
             for name in (try? Files.list(base)) ?? [] {
                 let directory = base.appending(name)
                 guard SessionName(name) != nil, Files.exists(Layout.record(in: directory)) else {
@@ -56,8 +69,13 @@ extension SnapshotService {
         return Session(directory: directory, record: record)
     }
 
-    /// A session by its name or its directory's path.
+    /// A session by its name, its directory's path, or an archive file's.
     public func session(named text: String) throws(SessionsError) -> Session {
+        if text.contains("/"), let path = try? Files.resolve(FilePath(text)),
+            (try? FileStatus(path).kind) == .regular
+        {
+            return try session(inArchive: path)
+        }
         let directory: FilePath? =
             if text.contains("/") {
                 FilePath(text)
@@ -82,12 +100,54 @@ extension SnapshotService {
         }
     }
 
+    /// Changes a session's record as it is now, while nobody else does; a lone archive has none.
+    func change(
+        _ session: Session, _ body: (inout SessionRecord) -> Void
+    ) throws(SessionsError) {
+        guard session.archive == nil else { return }
+        try asSessionsError {
+            try FileLock.take(existing: session.directory).holding {
+                var record = try self.session(at: session.directory).record
+                body(&record)
+                try write(record, in: session.directory)
+            }
+        }
+    }
+
     /// A chain's sessions from a place on, in order.
     ///
     /// - Throws: a `damagedRecord` in any directory of the chain's base, for it might be the chain's.
     func chain(_ id: String, from index: Int) throws(SessionsError) -> [Session] {
+        try chain(id, from: index, in: baseDirectories())
+    }
+
+    /// A session and the later ones of its chain, in order: those on this machine, and those that lie
+    /// beside it, wherever it was moved.
+    func chain(from session: Session) throws(SessionsError) -> [Session] {
+        let record = session.record
+        var bases = try baseDirectories()
+        let beside = session.directory.removingLastComponent()
+        if session.archive == nil, !bases.contains(beside) { bases.insert(beside, at: 0) }
         var members: [Session] = []
-        for result in try sessions() {
+        for member in try chain(record.chain, from: record.index, in: bases) {
+            // The session is the one that was named, and of two copies of another one is enough.
+            if member.record.name == record.name
+                || members.contains(where: { $0.record.name == member.record.name })
+            {
+                continue
+            }
+            members.append(member)
+        }
+        let place = members.firstIndex { $0.record.index > record.index } ?? members.endIndex
+        members.insert(session, at: place)
+        return members
+    }
+
+    private func chain(
+        _ id: String, from index: Int, in bases: [FilePath]
+    ) throws(SessionsError) -> [Session] {
+        var members: [Session] = []
+        for result in sessions(in: bases) {
             let session = try result.get()
             if session.record.chain == id, session.record.index >= index {
                 members.append(session)
@@ -106,9 +166,7 @@ extension SnapshotService {
                 && session.record.index == activation.nextIndex - 1
         }
         guard let last, last.record.end != nil else { return }
-        var record = last.record
-        record.end = nil
-        try write(record, in: last.directory)
+        try change(last) { $0.end = nil }
     }
 
     /// The chain that a device which is being activated goes on with: that of its last session, if

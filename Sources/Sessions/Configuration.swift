@@ -1,5 +1,6 @@
 import Block
 public import ExceptionStore
+import SessionArchive
 public import SystemPackage
 import TOMLKit
 
@@ -13,6 +14,20 @@ public struct Configuration: Sendable {
     public var chunkSize = ChunkSize.kernelDefault
     /// `store.warn-percent`: how full a store or its file system may be without a warning.
     public var warnPercent = 80
+
+    /// `archive.enabled`: whether closed sessions are compressed.
+    public var archivesSessions = true
+    /// `archive.niceness`: what is added to the nice value of what does that, 0 to 19.
+    public var archiveNiceness = 10
+    /// `archive.threads`: how many processors it may use; nil for all.
+    public var archiveThreads: Int?
+    /// `restore.read-back`: whether a restore reads what it wrote and compares.
+    public var readsBack = true
+
+    /// How archives are made.
+    var archiving: ArchiveOptions {
+        ArchiveOptions(threads: archiveThreads, niceness: archiveNiceness)
+    }
 
     /// The defaults.
     public init(layout: Layout = Layout()) {
@@ -46,7 +61,9 @@ public struct Configuration: Sendable {
         }
         for (section, value) in table {
             guard let entries = value.table else {
-                throw refusal("\(section) is no section; there are [sessions] and [store]")
+                throw refusal(
+                    "\(section) is no section; there are [sessions], [store], [archive] "
+                        + "and [restore]")
             }
             for (key, value) in entries {
                 try set("\(section).\(key)", value, refusal)
@@ -57,6 +74,17 @@ public struct Configuration: Sendable {
     private mutating func set(
         _ key: String, _ value: any TOMLValueConvertible, _ refusal: (String) -> SessionsError
     ) throws(SessionsError) {
+        func flag() throws(SessionsError) -> Bool {
+            guard let flag = value.bool else { throw refusal("\(key) is neither true nor false") }
+            return flag
+        }
+        func number(in range: ClosedRange<Int>) throws(SessionsError) -> Int {
+            guard let number = value.int, range.contains(number) else {
+                throw refusal(
+                    "\(key) is not between \(range.lowerBound) and \(range.upperBound)")
+            }
+            return number
+        }
         switch key {
         case "sessions.directory":
             guard let text = value.string, FilePath(text).isAbsolute else {
@@ -64,18 +92,22 @@ public struct Configuration: Sendable {
             }
             sessionsDirectory = FilePath(text)
         case "sessions.keep-empty":
-            guard let flag = value.bool else { throw refusal("\(key) is neither true nor false") }
-            keepsEmptySessions = flag
+            keepsEmptySessions = try flag()
         case "store.chunk-size":
             guard let text = value.string, let size = try? ChunkSize(parsing: text) else {
                 throw refusal("\(key) is no chunk size: \"4K\" to \"1G\", a power of two")
             }
             chunkSize = size
         case "store.warn-percent":
-            guard let percent = value.int, (1...99).contains(percent) else {
-                throw refusal("\(key) is not between 1 and 99")
-            }
-            warnPercent = percent
+            warnPercent = try number(in: 1...99)
+        case "archive.enabled":
+            archivesSessions = try flag()
+        case "archive.niceness":
+            archiveNiceness = try number(in: 0...19)
+        case "archive.threads":
+            archiveThreads = try number(in: 1...256)
+        case "restore.read-back":
+            readsBack = try flag()
         default:
             throw refusal("\(key) is unknown")
         }

@@ -25,13 +25,20 @@ package enum JSON {
         } catch {
             throw .system(error)
         }
-        let decoder = JSONDecoder()
-        decoder.dateDecodingStrategy = .iso8601
         do {
-            return try decoder.decode(type, from: Data(bytes))
+            return try decode(type, bytes: bytes)
         } catch {
             throw .damagedRecord(path: path.string, reason: reason(error))
         }
+    }
+
+    /// - Throws: what the decoder throws.
+    package static func decode<Value: Decodable>(
+        _ type: Value.Type, bytes: [UInt8]
+    ) throws -> Value {
+        let decoder = JSONDecoder()
+        decoder.dateDecodingStrategy = .iso8601
+        return try decoder.decode(type, from: Data(bytes))
     }
 
     private static func reason(_ error: any Error) -> String {

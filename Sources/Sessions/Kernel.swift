@@ -65,6 +65,19 @@ public struct HostKernel: Kernel {
     /// The kernel's own, through libdevmapper.
     public let deviceMapper: any DeviceMapping
 
+    /// The machine's own, and device-mapper only if it is there and may be used.
+    static var withoutDeviceMapper: HostKernel {
+        do {
+            return HostKernel(try KernelDeviceMapper())
+        } catch {
+            return HostKernel(AbsentDeviceMapper(error))
+        }
+    }
+
+    private init(_ deviceMapper: any DeviceMapping) {
+        self.deviceMapper = deviceMapper
+    }
+
     /// - Throws: `noDeviceMapper` if the machine has none.
     public init() throws(SessionsError) {
         do {

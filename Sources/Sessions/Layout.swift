@@ -1,3 +1,4 @@
+internal import Block
 public import SystemPackage
 
 /// Where everything is. Paths are built here and nowhere else.
@@ -29,6 +30,8 @@ public struct Layout: Sendable {
     public var monitorLock: FilePath { runDirectory.appending("monitor.lock") }
     /// What a monitor says that systemd did not start.
     public var monitorLog: FilePath { runDirectory.appending("monitor.log") }
+    /// How far the monitor is with the archive that it is making.
+    var archiving: FilePath { runDirectory.appending("archiving.json") }
     /// The sessions' base directory where neither the configuration nor `--store-dir` names one.
     public var defaultSessions: FilePath { path("snapshot") }
 
@@ -54,6 +57,11 @@ public struct Layout: Sendable {
         directory.appending("store")
     }
 
+    /// The archive in a session's directory, once it has one.
+    public static func archive(in directory: FilePath) -> FilePath {
+        directory.appending("chunks.dmsz")
+    }
+
     static func record(in directory: FilePath) -> FilePath {
         directory.appending("session.json")
     }
@@ -61,5 +69,10 @@ public struct Layout: Sendable {
     /// Says that a restore of this session has begun and not ended.
     static func restoring(in directory: FilePath) -> FilePath {
         directory.appending("restoring.json")
+    }
+
+    /// The same for an archive file that lies anywhere.
+    static func restoring(archive: FilePath) -> FilePath {
+        archive.appendingSuffix(".restoring")
     }
 }

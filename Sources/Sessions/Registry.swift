@@ -30,10 +30,12 @@ struct Registry: Sendable {
     }
 
     let layout: Layout
+    /// Whether it is this user's to read and change; to others nothing is activated.
+    var isForRoot = true
 
     /// As it is now, without the lock: the file is whole at any instant.
     func read() throws(SessionsError) -> Document {
-        guard Files.exists(layout.registry) else { return Document() }
+        guard isForRoot, Files.exists(layout.registry) else { return Document() }
         let document = try JSON.decode(Document.self, from: layout.registry)
         guard document.version == Document.currentVersion else {
             throw .damagedRecord(
@@ -48,7 +50,8 @@ struct Registry: Sendable {
     func update<Result>(
         _ body: (inout Document) throws(SessionsError) -> Result
     ) throws(SessionsError) -> Result {
-        try asSessionsError {
+        guard isForRoot else { throw .notRoot("change what is activated") }
+        return try asSessionsError {
             try Files.makeDirectory(layout.runDirectory)
             try Files.makeDirectory(layout.stateDirectory)
             return try FileLock.holding(layout.registryLock) {

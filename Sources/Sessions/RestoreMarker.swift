@@ -11,8 +11,10 @@ struct RestoreMarker {
 
     private let path: FilePath
 
-    init(in directory: FilePath) {
-        path = Layout.restoring(in: directory)
+    init(of session: Session) {
+        path =
+            session.archive.map { Layout.restoring(archive: $0) }
+            ?? Layout.restoring(in: session.directory)
     }
 
     /// Whether a restore to this device was cut short.

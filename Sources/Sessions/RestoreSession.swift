@@ -97,7 +97,7 @@ extension SnapshotService {
                 device: path, reason: "a program has it open",
                 advice: "find it with `fuser \(path)` and end it, then restore")
         }
-        let chain = try members(of: session, request)
+        let chain = try members(of: session, force: request.force)
         let current = try registry.read()[id: activation.id] ?? activation
         if !request.force {
             let last = chain.last?.record
@@ -137,10 +137,10 @@ extension SnapshotService {
         let isOwn =
             request.device == nil
             || (try? Files.resolve(FilePath(session.record.device))) == path
-        let chain = try members(of: session, request)
+        let chain = try members(of: session, force: request.force)
         guard let last = chain.last else { throw SessionsError.noSuchSession(request.session) }
         try refuseStranger(device, path, session, request)
-        let marker = RestoreMarker(in: session.directory)
+        let marker = RestoreMarker(of: session)
         // A restore that was cut short left neither the old nor the new contents: it goes on.
         let isGoingOn = marker.names(path) && last.record.end != nil
         let isWhole = try isGoingOn || kernel.fingerprint(path) == last.record.end
@@ -152,7 +152,14 @@ extension SnapshotService {
         }
         let target = try open(path, request)
         let report = try apply(chain, to: target, session, request, control) {
-            try marker.write(path)
+            do {
+                try marker.write(path)
+            } catch let error as SessionsError
+                where session.archive != nil && error.exitStatus == .denied
+            {
+                // Beside an archive on a medium that can't be written: a restore cut short then goes
+                // on with --force only.
+            }
             // From the first write on the device is no longer at the end of its chain, and none of
             // the later sessions starts from what it then is.
             if isOwn {
@@ -169,16 +176,12 @@ extension SnapshotService {
     }
 
     private func setEnd(_ end: Fingerprint?, of session: Session) throws {
-        var record = try self.session(at: session.directory).record
-        record.end = end
-        try write(record, in: session.directory)
+        try change(session) { $0.end = end }
     }
 
     private func markUndone(_ sessions: ArraySlice<Session>, by restored: Session) throws {
         for session in sessions {
-            var record = session.record
-            record.undoneBy = restored.record.name
-            try write(record, in: session.directory)
+            try change(session) { $0.undoneBy = restored.record.name }
         }
     }
 
@@ -192,19 +195,13 @@ extension SnapshotService {
     }
 
     /// The session and every later one of its chain, each fit to be restored from.
-    private func members(of session: Session, _ request: RestoreRequest) throws -> [Session] {
-        if let undone = session.record.undoneBy, !request.force {
+    func members(of session: Session, force: Bool) throws -> [Session] {
+        if let undone = session.record.undoneBy, !force {
             throw SessionsError.brokenChain(
                 device: session.record.device, session: session.record.name,
                 reason: "it was put back to before session \(undone), which was earlier")
         }
-        // The session is the one that was named, also where its directory was moved elsewhere.
-        let found = try chain(session.record.chain, from: session.record.index)
-        let isAmong = found.contains { $0.record.name == session.record.name }
-        let members =
-            isAmong
-            ? found.map { $0.record.name == session.record.name ? session : $0 }
-            : [session] + found
+        let members = try chain(from: session)
         for (offset, member) in members.enumerated() {
             let name = member.record.name
             switch member.record.state {
@@ -217,12 +214,12 @@ extension SnapshotService {
                 throw SessionsError.invalidSession(
                     session: name, reason: "its store has missed writes")
             }
-            if let broken = member.record.broken, !request.force {
+            if let broken = member.record.broken, !force {
                 throw SessionsError.brokenChain(
                     device: member.record.device, session: session.record.name,
                     reason: "while session \(name) was open \(broken)")
             }
-            guard member.record.index == session.record.index + offset || request.force else {
+            guard member.record.index == session.record.index + offset || force else {
                 throw SessionsError.brokenChain(
                     device: member.record.device, session: session.record.name,
                     reason: "a session before \(name) is missing")
@@ -284,19 +281,19 @@ extension SnapshotService {
         }
     }
 
+    /// The union of the chain's sessions, the first of them being the one to go back to.
+    func plan(_ chain: [Session]) throws -> RestorePlan {
+        try RestorePlan(sources: chain.map { try chunkSource(of: $0) })
+    }
+
     /// - Parameter beforeWriting: called when everything was read and checked, just before the first
     ///   write.
     private func apply(
         _ chain: [Session], to target: borrowing OwnedDescriptor, _ session: Session,
         _ request: RestoreRequest, _ control: RestoreControl, beforeWriting: () throws -> Void
     ) throws -> RestoreReport {
-        let sources = try chain.map { member in
-            try closedStore(
-                in: member.directory, originSize: member.record.size,
-                chunkSize: member.record.chunkSize, session: member.record.name)
-        }
         do {
-            let plan = try RestorePlan(sources: sources)
+            let plan = try plan(chain)
             let size = try target.size()
             guard plan.fits(size) else {
                 throw SessionsError.unsuitable(
@@ -310,13 +307,14 @@ extension SnapshotService {
             }
             let verified = try plan.verify(control: control)
             try beforeWriting()
-            return try verified.apply(to: target, control: control)
+            return try verified.apply(
+                to: target, readBack: configuration.readsBack, control: control)
         } catch let error as RestoreError {
             throw failure(error, session, target.path.string)
         }
     }
 
-    private func failure(
+    func failure(
         _ error: RestoreError, _ session: Session, _ device: String
     ) -> SessionsError {
         let name = session.record.name
@@ -325,7 +323,7 @@ extension SnapshotService {
             return .interrupted(session: name, device: device, detail: "\(error)")
         case .targetSizeDiffers, .originSizesDiffer, .noSources:
             return .unsuitable(device: device, reason: "\(error)")
-        case .changedSinceVerified:
+        case .changedSinceVerified, .source(_, _, _, .damaged), .source(_, _, _, .ended):
             return .damagedStore(session: name, reason: "\(error)")
         default:
             return .restoreFailed(session: name, device: device, reason: "\(error)")

@@ -205,6 +205,9 @@ extension SnapshotService {
         // table.
         let store = Layout.store(in: directory)
         guard Files.exists(store), try isInvalid || FileStatus(store).size.bytes > 0 else {
+            guard !Files.exists(Layout.archive(in: directory)) else {
+                throw SessionsError.internalFault("\(directory) was archived before it was closed")
+            }
             try detachStore(in: directory)
             try Files.removeDirectory(directory)
             return nil

@@ -19,6 +19,10 @@ public enum SessionsError: Error, Sendable {
     case invalidSession(session: String, reason: String)
     /// A file of ours doesn't parse.
     case damagedRecord(path: String, reason: String)
+    /// A session's archive could not be made; its store is as it was.
+    case archiveFailed(session: String, reason: String)
+    /// Making an archive was stopped; its store is as it was.
+    case archiveStopped(session: String)
     /// A session's store or archive is damaged.
     case damagedStore(session: String, reason: String)
     /// The device isn't as the chain's last session left it.
@@ -70,7 +74,7 @@ extension SessionsError: CustomStringConvertible {
         case .damagedRecord(let path, let reason):
             "\(path): \(reason); put it back from a backup, or move it away to go on without it"
         case .damagedStore(let session, let reason):
-            "session \(session): its store is damaged: \(reason); nothing was written"
+            "session \(session): its data is damaged: \(reason); nothing was written"
         case .brokenChain(let device, let session, let reason):
             "\(device): \(reason), so session \(session) would not make it what it was; "
                 + "nothing was written; --force restores all the same"
@@ -96,6 +100,10 @@ extension SessionsError: CustomStringConvertible {
             "\(error); see the kernel's log (dmesg) for its reason"
         case .system(let error):
             "\(error)"
+        case .archiveFailed(let session, let reason):
+            "session \(session): its archive could not be made: \(reason); its store is kept"
+        case .archiveStopped(let session):
+            "session \(session): making its archive was stopped; its store is kept"
         case .restoreFailed(let session, let device, let reason):
             "\(device): restoring session \(session) failed: \(reason)"
         case .rollback(let cause, let failures):
@@ -130,7 +138,7 @@ extension SessionsError {
         case .invalidSession, .damagedRecord, .damagedStore, .brokenChain: .damaged
         case .notRoot, .noPassword, .wrongPassword, .passfile: .denied
         case .noDeviceMapper: .noDeviceMapper
-        case .interrupted, .restoreFailed, .monitor: .ioError
+        case .interrupted, .restoreFailed, .archiveFailed, .archiveStopped, .monitor: .ioError
         case .deviceMapper(let error): error.errno == .resourceBusy ? .busy : .ioError
         case .system(let error):
             switch error.errno {

@@ -40,6 +40,31 @@ public struct SnapshotService: Sendable {
         return try SnapshotService(kernel: HostKernel())
     }
 
+    /// A service for what needs no device-mapper, and not root either where the files that it touches
+    /// are the user's own: such a user has no registry, no configuration, and no sessions but those
+    /// named by their path.
+    ///
+    /// - Parameters:
+    ///   - action: for the message: `restore a device`.
+    ///   - path: what the user named; nil if it is no path.
+    /// - Throws: `notRoot`, `configuration`.
+    public static func forFiles(
+        to action: String, named path: String?
+    ) throws(SessionsError) -> SnapshotService {
+        let kernel = HostKernel.withoutDeviceMapper
+        if geteuid() == 0 { return try SnapshotService(kernel: kernel) }
+        guard path?.contains("/") == true else { throw .notRoot(action) }
+        return SnapshotService(unprivileged: kernel)
+    }
+
+    private init(unprivileged kernel: any Kernel) {
+        layout = Layout()
+        self.kernel = kernel
+        registry = Registry(layout: layout, isForRoot: false)
+        password = ServicePassword(layout: layout)
+        configuration = Configuration(layout: layout)
+    }
+
     var deviceMapper: any DeviceMapping { kernel.deviceMapper }
 
     /// Every activation, as the registry has it.

@@ -38,10 +38,12 @@ public struct DeviceStatus: Sendable, Codable {
     public let storeUsedBytes: UInt64?
     /// Bytes that the store has.
     public let storeLimitBytes: UInt64?
+    /// The archive that is being made of a session of this device; nil if none is.
+    public let archiving: ArchivingStatus?
 
     private enum CodingKeys: String, CodingKey {
         case device, name, path, state, kind, session, chunkSize, storeUsedBytes, storeLimitBytes
-        case warning
+        case warning, archiving
     }
 
     /// Writes every key, also those that are null.
@@ -57,6 +59,7 @@ public struct DeviceStatus: Sendable, Codable {
         try container.encode(storeUsedBytes, forKey: .storeUsedBytes)
         try container.encode(storeLimitBytes, forKey: .storeLimitBytes)
         try container.encode(warning, forKey: .warning)
+        try container.encode(archiving, forKey: .archiving)
     }
 }
 
@@ -143,7 +146,8 @@ extension SnapshotService {
             device: activation.path, name: activation.name, path: path(of: activation),
             state: state, kind: activation.kind, session: activation.session,
             warning: activation.broken, chunkSize: activation.chunkSize.bytes, storeUsedBytes: used,
-            storeLimitBytes: limit)
+            storeLimitBytes: limit,
+            archiving: archiving().flatMap { $0.chain == activation.chain ? $0 : nil })
     }
 
     /// What a list of sessions shows of one.

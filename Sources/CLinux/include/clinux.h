@@ -3,6 +3,7 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
+#include <sys/eventfd.h>
 #include <stdint.h>
 #include <sys/types.h>
 

@@ -1,0 +1,75 @@
+import Block
+import ExceptionStore
+import FoundationEssentials
+public import SessionArchive
+internal import SystemPackage
+
+/// Closed sessions: their stores compressed and checksummed.
+extension SnapshotService {
+    /// The closed sessions that have no archive yet, the oldest first.
+    ///
+    /// Sessions of which `session.json` can't be read are left out: `sessions` tells of them.
+    public func unarchived() throws(SessionsError) -> [Session] {
+        let document = try registry.read()
+        var found: [Session] = []
+        for base in try baseDirectories() {
+            for name in (try? Files.list(base)) ?? [] {
+                let directory = base.appending(name)
+                // Looked at first: it is asked after every event, and most sessions have no store.
+                guard SessionName(name) != nil, Files.exists(Layout.store(in: directory)),
+                    let session = try? session(at: directory), isSettled(session, document)
+                else { continue }
+                found.append(session)
+            }
+        }
+        return found.sorted { $0.record.openedAt < $1.record.openedAt }
+    }
+
+    /// Whether nothing but a restore will touch the session's store any more. Until the registry
+    /// says so an exchange that was cut short may be gone on with, and makes its record anew.
+    private func isSettled(_ session: Session, _ document: Registry.Document) -> Bool {
+        let record = session.record
+        guard record.state == .closed || record.state == .archived else { return false }
+        guard let activation = document[id: record.activation] else { return true }
+        return activation.store > record.store
+    }
+
+    /// Makes a closed session's archive, and gives its store up.
+    ///
+    /// Until the archive was read back, compared with the store and put on stable storage the store
+    /// stays. Can be done again after a crash at any point of it.
+    ///
+    /// - Throws: `damagedStore`, `archiveFailed`, `archiveStopped`; the store is as it was.
+    public func archive(
+        _ session: Session, control: ArchiveControl = ArchiveControl()
+    ) throws(SessionsError) {
+        guard isSettled(session, try registry.read()) else { return }
+        let directory = session.directory
+        let name = session.record.name
+        defer { withdrawArchiving() }
+        if session.record.state == .closed {
+            var record = session.record
+            record.state = .archived
+            let metadata = String(decoding: try JSON.encode(record), as: UTF8.self)
+            do {
+                try SessionArchive.create(
+                    source: try closedStore(of: session), metadata: metadata,
+                    at: Layout.archive(in: directory), options: configuration.archiving,
+                    control: publishing(control, of: session))
+            } catch let error as ArchiveError {
+                if case .cancelled = error { throw .archiveStopped(session: name) }
+                throw .archiveFailed(session: name, reason: "\(error)")
+            } catch {
+                throw .from(error)
+            }
+            try change(session) { $0.state = .archived }
+        }
+        try asSessionsError {
+            // The only copy is given up only if there is another one.
+            _ = try archiveReader(of: session)
+            let store = Layout.store(in: directory)
+            if Files.exists(store) { try Files.remove(store) }
+            try Files.synchronizeDirectory(directory)
+        }
+    }
+}
