@@ -102,8 +102,16 @@ struct CrashScenario: Sendable, CustomTestStringConvertible {
             "restoring through an armed device", writes: true,
             prepare: {
                 try $0.activate()
-                for _ in 0..<3 { try $0.session() }
-            }, act: { try $0.restore(1) }),
+                for _ in 0..<2 { try $0.session() }
+                try $0.archive()
+                try $0.session()
+            }, act: { try $0.restore(0) }),
+        CrashScenario(
+            "making archives",
+            prepare: {
+                try $0.activate()
+                for _ in 0..<2 { try $0.session() }
+            }, act: { try $0.archive() }),
         CrashScenario(
             "assembling after a reboot with a session open",
             prepare: {
@@ -160,6 +168,11 @@ final class Crashed {
         if now != states.last { states.append(now) }
     }
 
+    func archive() throws {
+        let service = try world.service()
+        for session in try service.unarchived() { try service.archive(session) }
+    }
+
     func rollOver() throws { _ = try world.service().rollOver(world.activation().id) }
 
     func restore(_ index: Int) throws {
@@ -195,7 +208,7 @@ final class Crashed {
         var left = states.dropLast()
         for session in try world.sessions().reversed() {
             let name = session.record.name
-            if session.record.state != .closed {
+            if ![.closed, .archived].contains(session.record.state) {
                 Issue.record("\(what): \(name) is \(session.record.state)")
                 return
             }
