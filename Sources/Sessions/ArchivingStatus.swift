@@ -32,7 +32,7 @@ extension SnapshotService {
     /// The same control, which also keeps what `archiving` says.
     func publishing(_ control: ArchiveControl, of session: Session) -> ArchiveControl {
         let clock = ContinuousClock()
-        let pace = Pace(interval: .seconds(1), from: clock.now)
+        let pace = Pace(interval: .seconds(1))
         let path = layout.archiving
         return ArchiveControl(
             report: { progress in

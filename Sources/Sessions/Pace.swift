@@ -1,18 +1,17 @@
 import Synchronization
 
-/// Says no more often than once an interval that it is time.
+/// Says that it is time: at first, and then no more often than once an interval.
 final class Pace: Sendable {
     private let interval: Duration
-    private let last: Mutex<ContinuousClock.Instant>
+    private let last = Mutex<ContinuousClock.Instant?>(nil)
 
-    init(interval: Duration, from start: ContinuousClock.Instant) {
+    init(interval: Duration) {
         self.interval = interval
-        last = Mutex(start)
     }
 
     func isDue(at now: ContinuousClock.Instant) -> Bool {
         last.withLock { last in
-            guard now - last >= interval else { return false }
+            if let before = last, now - before < interval { return false }
             last = now
             return true
         }

@@ -18,6 +18,14 @@ enum Dmsnap {
         let chunkSize: UInt64
         let storeUsedBytes: UInt64?
         let storeLimitBytes: UInt64?
+        let archiving: Archiving?
+
+        struct Archiving: Decodable, Equatable {
+            let session: String
+            let phase: String
+            let bytesDone: UInt64
+            let bytesTotal: UInt64
+        }
     }
 
     /// What `sessions --json` prints of a session.

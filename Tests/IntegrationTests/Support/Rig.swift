@@ -97,13 +97,13 @@ struct Rig {
         for other in try await Dmsnap.status() {
             _ = try await Dmsnap.call(["deactivate", other.device, "--passfile", Dmsnap.passfile])
         }
-        try await sh("umount -R \(quoted(base)) 2>/dev/null || true")
-        if kind == .block { try await sh("losetup -d \(device)") }
-        try await sh("rm -rf \(quoted(directory))")
-        // Nothing is activated any more, so the monitor ends by itself.
+        // Nothing is activated any more, so the monitor ends by itself, with the last archive.
         try await eventually("the monitor ends") {
             try await run("pgrep", ["-x", "dmsnap"]).status != 0
         }
+        try await sh("umount -R \(quoted(base)) 2>/dev/null || true")
+        if kind == .block { try await sh("losetup -d \(device)") }
+        try await sh("rm -rf \(quoted(directory))")
     }
 
     // What a user does.
@@ -171,6 +171,15 @@ struct Rig {
         try await unmount()
         let made = directories().first { !before.contains($0) }
         return try #require(try await sessions().first { $0.name == made })
+    }
+
+    /// Waits until the monitor has made a session's archive and given its store up.
+    func archived(_ session: Dmsnap.Session) async throws {
+        let directory = FilePath(session.directory)
+        try await eventually("session \(session.name) is archived", within: 60) {
+            Files.exists(directory.appending("chunks.dmsz"))
+                && !Files.exists(directory.appending("store"))
+        }
     }
 
     /// The names of the sessions' directories.

@@ -1,0 +1,99 @@
+import Block
+import SystemPackage
+import Testing
+
+extension IntegrationTests {
+    /// What becomes of a session after it has closed.
+    @Suite struct Archives {
+        @Test("A closed session is archived by itself, checked, and restored from that")
+        func byItself() async throws {
+            try await Rig.with(.block) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await rig.activate(["--chunk-size", "4K"])
+                let before = try await rig.checksum()
+                let session = try await rig.mounted(
+                    "head -c 3M /dev/urandom > a; head -c 4M /dev/zero > b; yes text | head -c 4M > c"
+                )
+                try await rig.archived(session)
+                let archived = try #require(try await rig.sessions().first)
+                #expect(archived.state == "archived" && archived.complete)
+                // Zeros cost nothing, text little.
+                let size = try FileStatus(FilePath(session.directory).appending("chunks.dmsz")).size
+                #expect(size.bytes < 5 << 20 && archived.storedBytes < 5 << 20)
+                try await Dmsnap.must(["verify", session.name])
+
+                try await rig.restore(session)
+                #expect(try await rig.checksum() == before)
+            }
+        }
+
+        @Test(
+            "Killed while it makes an archive, the next monitor makes it, and status tells how far")
+        func killed() async throws {
+            try await Rig.with(.image, size: 64 << 20) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await rig.activate(["--chunk-size", "4K"])
+                let before = try await rig.checksum()
+                let session = try await rig.mounted("head -c 44M /dev/urandom > a")
+                for _ in 0..<2 {
+                    let temporary = FilePath(session.directory).appending("chunks.dmsz.new")
+                    try await eventually("the archive is begun") { Files.exists(temporary) }
+                    try await sh("pkill -STOP -x dmsnap")
+                    let seen = try #require(try await rig.status().archiving)
+                    #expect(seen.session == session.name)
+                    #expect(seen.bytesTotal > 40 << 20 && seen.bytesDone < seen.bytesTotal)
+                    try await sh("pkill -KILL -x dmsnap")
+                    #expect(Files.exists(FilePath(session.directory).appending("store")))
+                    try await rig.activate()
+                }
+                try await rig.archived(session)
+                #expect(try await rig.status().archiving == nil)
+                let files = try await sh("ls \(session.directory)")
+                #expect(files == "chunks.dmsz\nsession.json")
+                try await rig.restore(session)
+                #expect(try await rig.checksum() == before)
+                try await sh("dmsetup udevcomplete_all --yes > /dev/null")
+            }
+        }
+
+        @Test("Anybody restores a file of their own from an archive of their own")
+        func ordinaryUser() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await rig.activate()
+                let before = try await rig.checksum()
+                let session = try await rig.mounted("head -c 2M /dev/urandom > a")
+                try await rig.archived(session)
+                try await rig.deactivate()
+                let home = "\(rig.directory)/home"
+                try await sh(
+                    """
+                    mkdir \(home); cp \(session.directory)/chunks.dmsz \(rig.file) \(home)
+                    chown -R nobody \(home); chmod 755 \(rig.directory)
+                    """)
+                func asNobody(_ words: String) async throws -> Output {
+                    try await run(
+                        "setpriv",
+                        ["--reuid", "nobody", "--clear-groups", Dmsnap.program]
+                            + words.split(separator: " ").map(String.init))
+                }
+                let archive = "\(home)/chunks.dmsz"
+                let image = "\(home)/disk.img"
+                #expect(try await asNobody("verify \(archive)").status == 0)
+                // Not without a path, and not root's own.
+                #expect(try await asNobody("restore \(session.name)").status == 77)
+                #expect(try await asNobody("restore \(session.directory)").status != 0)
+                // Something wrote to it since.
+                try await sh("cp \(image) \(home)/other; echo x | dd conv=notrunc of=\(home)/other")
+                try await sh("chown nobody \(home)/other")
+                let refused = try await asNobody("restore \(archive) --device \(home)/other")
+                #expect(refused.status == 65)
+                #expect(refused.err.contains("--force"))
+
+                let restored = try await asNobody("restore \(archive) --device \(image)")
+                #expect(restored.status == 0, "\(restored.err)")
+                #expect(try await sh("sha256sum < \(image)").prefix(64) == before)
+            }
+        }
+    }
+}
