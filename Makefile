@@ -25,7 +25,9 @@ TEST_PACKAGES  = user-mode-linux dmsetup udev kmod systemd e2fsprogs xfsprogs bt
 	f2fs-tools nilfs-tools jfsutils lvm2 \
 	util-linux mount fdisk jq procps python3
 
-.PHONY: help setup build unit integration test demo check fmt vm install uninstall bench clean
+FUZZ_SECONDS ?=
+
+.PHONY: help setup build unit integration fuzz test demo check fmt vm install uninstall bench clean
 
 help: ## Show this help.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1|/' | column -t -s '|'
@@ -56,7 +58,11 @@ integration: build stage ## Run the tests on the kernel's own device-mapper, in 
 	$(SWIFT) build --build-tests
 	Tests/integrate $(SUITE)
 
-test: setup check unit integration ## Do all set-up and pass every test.
+fuzz: ## Throw hostile input at the readers, for FUZZ_SECONDS each (default: until interrupted).
+	Tests/fuzz $(FUZZ_SECONDS)
+
+test: FUZZ_SECONDS = 8
+test: setup check unit fuzz integration ## Do all set-up and pass every test.
 
 demo: setup build stage ## Do all set-up and show the main job in User-Mode Linux.
 	$(SWIFT) build --product vm
@@ -116,4 +122,4 @@ bench: setup build ## Measure how fast a restore is, beside dd (installs fio).
 	Benchmarks/restore
 
 clean: ## Remove everything that was built.
-	rm -rf .build
+	rm -rf .build .build-fuzz
