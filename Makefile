@@ -117,9 +117,12 @@ uninstall: ## Take away what `make install` copied; sessions and settings stay.
 	    $(DESTDIR)$(MANDIR)/man8/dmsnap.8 $(DESTDIR)$(MANDIR)/man8/mount.dmsnap.8 \
 	    $(DESTDIR)$(MANDIR)/man5/dmsnap.toml.5
 
-bench: setup build ## Measure how fast a restore is, beside dd (installs fio).
-	command -v fio > /dev/null || apt-get install -y -qq fio
-	Benchmarks/restore
+bench: setup build stage ## Measure dmsnap beside fio, dd, pigz, dmsetup and LVM (installs fio and pigz).
+	@for package in fio pigz; do \
+	    command -v $$package > /dev/null || apt-get install -y -qq $$package > /dev/null; done
+	$(SWIFT) build -c release --product bench
+	$(SWIFT) build --product vm
+	Benchmarks/run
 
 clean: ## Remove everything that was built.
 	rm -rf .build .build-fuzz

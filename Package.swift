@@ -154,6 +154,14 @@ let package = Package(
         .executableTarget(
             name: "vm", dependencies: ["VirtualMachine", system, arguments], path: "Tests/vm",
             swiftSettings: strict),
+        // What `make bench` runs.
+        .executableTarget(
+            name: "bench",
+            dependencies: [
+                "CZlib", "Block", "ExceptionStore", "SessionArchive", "Restore", system, subprocess,
+                arguments,
+            ],
+            path: "Benchmarks/bench", swiftSettings: strict),
         .testTarget(
             name: "VirtualMachineTests", dependencies: ["VirtualMachine", system],
             swiftSettings: strict),
