@@ -38,6 +38,7 @@ let package = Package(
         .target(name: "CLinux"),
         .target(name: "CDmsnap"),
         .target(name: "CDeviceMapper", linkerSettings: [.linkedLibrary("devmapper")]),
+        .target(name: "CUring", linkerSettings: [.linkedLibrary("uring")]),
         .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
         .systemLibrary(name: "CMount", pkgConfig: "mount", providers: [.apt(["libmount-dev"])]),
         .systemLibrary(name: "CUdev", pkgConfig: "libudev", providers: [.apt(["libudev-dev"])]),
@@ -59,7 +60,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Restore",
-            dependencies: ["CZlib", "Block", "ExceptionStore", system],
+            dependencies: ["CUring", "Block", "ExceptionStore", system],
             swiftSettings: strict),
         .target(
             name: "Sessions",

@@ -1,7 +1,7 @@
 internal import Glibc
 
 /// A thread of our own that runs one closure.
-@safe struct WorkerThread {
+@safe package struct WorkerThread {
     private let thread: pthread_t
 
     private final class Body {
@@ -13,7 +13,9 @@ internal import Glibc
     ///
     /// - Parameter niceness: What is added to its nice value. On Linux that is a thread's own, and
     ///   its I/O follows it (ioprio_set(2)).
-    static func start(niceness: Int, _ run: @escaping @Sendable () -> Void) -> WorkerThread? {
+    package static func start(
+        niceness: Int = 0, _ run: @escaping @Sendable () -> Void
+    ) -> WorkerThread? {
         let body = Body {
             if niceness > 0 {
                 // Lowering one's own priority needs no permission, and is only a courtesy.
@@ -45,7 +47,7 @@ internal import Glibc
     }
 
     /// Waits until the closure has returned.
-    func join() {
+    package func join() {
         pthread_join(thread, nil)
     }
 }
