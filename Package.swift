@@ -43,6 +43,8 @@ let package = Package(
         .systemLibrary(name: "CMount", pkgConfig: "mount", providers: [.apt(["libmount-dev"])]),
         .systemLibrary(name: "CUdev", pkgConfig: "libudev", providers: [.apt(["libudev-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(
+            name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CCrypt", pkgConfig: "libxcrypt", providers: [.apt(["libcrypt-dev"])]),
 
         .target(
@@ -56,7 +58,7 @@ let package = Package(
         .target(name: "ExceptionStore", dependencies: ["Block", system], swiftSettings: strict),
         .target(
             name: "SessionArchive",
-            dependencies: ["CZlib", "Block", "ExceptionStore", system],
+            dependencies: ["CZlib", "CDeflate", "Block", "ExceptionStore", system],
             swiftSettings: strict),
         .target(
             name: "Restore",
