@@ -38,10 +38,13 @@ let package = Package(
         .target(name: "CLinux"),
         .target(name: "CDmsnap"),
         .target(name: "CDeviceMapper", linkerSettings: [.linkedLibrary("devmapper")]),
+        .target(name: "CUring", linkerSettings: [.linkedLibrary("uring")]),
         .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
         .systemLibrary(name: "CMount", pkgConfig: "mount", providers: [.apt(["libmount-dev"])]),
         .systemLibrary(name: "CUdev", pkgConfig: "libudev", providers: [.apt(["libudev-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(
+            name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CCrypt", pkgConfig: "libxcrypt", providers: [.apt(["libcrypt-dev"])]),
 
         .target(
@@ -55,11 +58,11 @@ let package = Package(
         .target(name: "ExceptionStore", dependencies: ["Block", system], swiftSettings: strict),
         .target(
             name: "SessionArchive",
-            dependencies: ["CZlib", "Block", "ExceptionStore", system],
+            dependencies: ["CZlib", "CDeflate", "Block", "ExceptionStore", system],
             swiftSettings: strict),
         .target(
             name: "Restore",
-            dependencies: ["CZlib", "Block", "ExceptionStore", system],
+            dependencies: ["CUring", "Block", "ExceptionStore", system],
             swiftSettings: strict),
         .target(
             name: "Sessions",

@@ -80,7 +80,7 @@ struct Guest: AsyncParsableCommand {
         try writeLog(of: directory, to: log)
         let fio =
             "fio --name=r --read_iolog=\(log) --ioengine=io_uring --iodepth=64 --direct=1 "
-            + "--replay_no_stall=1 --allow_mounted_write=1 > /dev/null"
+            + "--replay_no_stall=1 --end_fsync=1 --allow_mounted_write=1 > /dev/null"
         for readBack in [false, true] {
             try await configure(readBack: readBack)
             results.measurements.append(

@@ -147,10 +147,46 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// Has the kernel start reading a range into the page cache (POSIX_FADV_WILLNEED).
+    ///
+    /// The kernel takes no more at a time than the device's readahead, and drops the rest silently;
+    /// so it is told in the smallest usual pieces. It waits where too much is under way.
+    package func prefetch(_ range: Range<UInt64>) {
+        let step: UInt64 = 128 << 10
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            let length = min(step - offset % step, range.upperBound - offset)
+            guard
+                posix_fadvise(
+                    descriptor.rawValue, off_t(clamping: offset), off_t(length),
+                    POSIX_FADV_WILLNEED) == 0
+            else { return }
+            offset += length
+        }
+    }
+
     /// Closes, with the error that the deinitializer could only swallow.
     public consuming func close() throws(SystemError) {
         isOpen = false
         let descriptor = self.descriptor
         try systemCall("close", path) { try descriptor.close() }
+    }
+}
+
+extension FileDescriptor {
+    /// Whether I/O goes past the page cache (O_DIRECT).
+    package var isDirect: Bool {
+        let flags = fcntl(rawValue, F_GETFL)
+        return flags != -1 && flags & clinux_o_direct() != 0
+    }
+
+    /// Has I/O go past the page cache, or through it again.
+    ///
+    /// - Returns: whether it does now as asked: not every file system can.
+    package func setDirect(_ isDirect: Bool) -> Bool {
+        let flags = fcntl(rawValue, F_GETFL)
+        guard flags != -1 else { return false }
+        let direct = clinux_o_direct()
+        return fcntl(rawValue, F_SETFL, isDirect ? flags | direct : flags & ~direct) == 0
     }
 }

@@ -28,9 +28,18 @@ public protocol ChunkSource: Sendable {
     func read(
         into buffer: inout MutableSpan<UInt8>, at storedOffset: UInt64
     ) throws(ChunkReadError)
+
+    /// Says that these bytes will be read soon, so that they can be fetched before; a wish only.
+    ///
+    /// - Parameter stored: In bytes, in the space of stored chunks. Others than stored chunks may
+    ///   be among them.
+    func prefetch(_ stored: Range<UInt64>)
 }
 
 extension ChunkSource {
+    /// Fetches nothing before it is read.
+    public func prefetch(_ stored: Range<UInt64>) {}
+
     /// The size of the source's chunks.
     public var chunkSize: ChunkSize { exceptions.chunkSize }
 
@@ -46,6 +55,12 @@ public enum ChunkReadError: Error, Sendable {
     case ended(size: ByteCount)
     /// The data is not what was once written; the cause is the form's own error.
     case damaged(any Error)
+}
+
+/// A form's own error that knows which of the source's bytes are lost, so that nobody has to try.
+public protocol LocatedDamage: Error {
+    /// In the space of stored chunks; where it begins and ends is no chunk's border necessarily.
+    var storedBytes: Range<UInt64> { get }
 }
 
 extension ChunkReadError: CustomStringConvertible {

@@ -66,4 +66,9 @@ public final class ClosedStore: ChunkSource {
         }
         guard got == wanted else { throw .ended(size: ByteCount(storedOffset &+ UInt64(got))) }
     }
+
+    /// Has the kernel read the range into the page cache, as far as it likes to.
+    public func prefetch(_ stored: Range<UInt64>) {
+        descriptor.prefetch(stored)
+    }
 }

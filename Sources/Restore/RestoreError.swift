@@ -29,7 +29,9 @@ public struct RestoreError: Error, Sendable {
         case targetSizeDiffers(target: ByteCount, origin: ByteCount)
         /// The target's size could not be found out.
         case targetSizeUnknown(SystemError)
-        /// A source can't give what belongs to this range, from this offset in it on.
+        /// Some of what was to be put back can't be read; nothing was written.
+        case damaged(Damage)
+        /// What was verified can't be read again: of a source, this range, at this offset in it.
         case source(SourceName, ByteRange, storedOffset: UInt64, ChunkReadError)
         /// Bytes read for writing are not those read for verifying; these sources have them.
         case changedSinceVerified(ByteRange, [SourceName])

@@ -27,6 +27,8 @@ extension RestoreError.Reason: CustomStringConvertible {
             "the target has \(target.bytes) bytes, the origin had \(origin.bytes)"
         case .targetSizeUnknown(let error):
             "the target's size is unknown: \(error)"
+        case .damaged(let damage):
+            "\(damage)"
         case .source(let source, let range, let offset, let error):
             "\(source) can't be read at \(offset), for \(range): \(error)"
         case .changedSinceVerified(let range, let sources):

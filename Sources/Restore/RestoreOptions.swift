@@ -4,21 +4,29 @@ public struct RestoreOptions: Hashable, Sendable {
     public var dryRun: Bool
     /// Read the target after writing, and compare.
     ///
-    /// What the page cache holds comes from there; a target opened for direct I/O is really read.
+    /// Where direct I/O works it is really read; else it may come from the page cache.
     public var readBack: Bool
-    /// The bytes that are read, checked and written together: 4 KiB and more, in whole 4 KiB.
+    /// Leave out what can't be read, and put back the rest; else a restore of which something can't
+    /// be read is refused before anything is written.
+    public var skipDamaged: Bool
+    /// The bytes that are read, checked and written together: 4 KiB to 2 MiB, in whole 4 KiB.
     public let batchSize: Int
 
-    /// 4 MiB at a time; everything is written and nothing read back, if not told otherwise.
+    /// 2 MiB at a time; everything is written and nothing read back, if not told otherwise.
     ///
     /// - Parameters:
     ///   - dryRun: Plan and verify, but write nothing.
     ///   - readBack: Read the target after writing, and compare.
+    ///   - skipDamaged: Leave out what can't be read.
     ///   - batchSize: In bytes; rounded up to whole 4 KiB, so that direct I/O takes it, and cut at
-    ///     1 GiB.
-    public init(dryRun: Bool = false, readBack: Bool = false, batchSize: Int = 4 << 20) {
+    ///     2 MiB: several batches are in memory at a time.
+    public init(
+        dryRun: Bool = false, readBack: Bool = false, skipDamaged: Bool = false,
+        batchSize: Int = 2 << 20
+    ) {
         self.dryRun = dryRun
         self.readBack = readBack
-        self.batchSize = (min(max(batchSize, 1), 1 << 30) + 4095) & ~4095
+        self.skipDamaged = skipDamaged
+        self.batchSize = (min(max(batchSize, 1), 2 << 20) + 4095) & ~4095
     }
 }

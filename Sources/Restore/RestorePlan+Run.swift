@@ -4,16 +4,17 @@ internal import ExceptionStore
 extension RestorePlan {
     /// Reads everything that the plan puts back, and keeps checksums of it.
     ///
+    /// It goes on past what can't be read, so that all of that is known at the end.
+    ///
     /// - Parameters:
-    ///   - batchSize: As in `RestoreOptions`.
+    ///   - options: How large batches are, and what to do about damage.
     ///   - control: Events, and the wish to stop.
     /// - Returns: A plan that can be written.
-    /// - Throws: `source` or `cancelled`.
+    /// - Throws: `damaged` or `cancelled`.
     public func verify(
-        batchSize: Int = RestoreOptions().batchSize, control: RestoreControl = RestoreControl()
+        options: RestoreOptions = RestoreOptions(), control: RestoreControl = RestoreControl()
     ) throws(RestoreError) -> VerifiedPlan {
-        try VerifiedPlan(
-            self, batchSize: RestoreOptions(batchSize: batchSize).batchSize, control: control)
+        try VerifiedPlan(self, options, EngineSettings(), control)
     }
 
     /// Verifies and then, unless it is a dry run, writes the plan to the target.
@@ -28,11 +29,18 @@ extension RestorePlan {
         on target: borrowing OwnedDescriptor, options: RestoreOptions = RestoreOptions(),
         control: RestoreControl = RestoreControl()
     ) throws(RestoreError) -> RestoreReport {
+        try run(on: target, options, EngineSettings(), control)
+    }
+
+    func run(
+        on target: borrowing OwnedDescriptor, _ options: RestoreOptions,
+        _ settings: EngineSettings, _ control: RestoreControl
+    ) throws(RestoreError) -> RestoreReport {
         try checkSize(of: target)
-        let verified = try verify(batchSize: options.batchSize, control: control)
+        let verified = try VerifiedPlan(self, options, settings, control)
         if options.dryRun {
             return RestoreReport(
-                totals: totals, bytesWritten: 0, wasReadBack: false,
+                totals: totals, bytesWritten: 0, wasReadBack: false, damage: verified.damage,
                 durations: [.verifying: verified.duration])
         }
         return try verified.apply(to: target, readBack: options.readBack, control: control)
@@ -49,6 +57,7 @@ extension RestorePlan {
             throw RestoreError(.targetSizeDiffers(target: size, origin: originSize))
         }
     }
+
     /// Whether a target of this size is as large as the origin; the last bytes of an image may make no
     /// sector, and then the origin over it had not got them.
     package func fits(_ size: ByteCount) -> Bool {

@@ -37,8 +37,4 @@ public struct RestorePlan: Sendable {
         }
         self.totals = totals
     }
-    /// The memory that a batch of at most `batchSize` bytes takes: a small plan takes little.
-    func capacity(_ batchSize: Int) -> Int {
-        min(batchSize, Int(clamping: max(1, totals.bytes)))
-    }
 }

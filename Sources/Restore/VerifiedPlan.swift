@@ -4,41 +4,51 @@ internal import ExceptionStore
 /// A plan of which everything was read, with a checksum for every batch.
 ///
 /// Only this can be written: no write happens before all that will be written was once read. It
-/// takes 4 bytes a batch.
+/// takes 8 bytes a batch, and keeps the first batches' bytes as far as they fit into 32 MiB.
 public struct VerifiedPlan: Sendable {
     /// The plan.
     public let plan: RestorePlan
     /// How long verifying took.
     public let duration: Duration
 
-    private let checksums: [UInt32]
-    private let batchSize: Int
+    private let verification: Verification
+    private let settings: EngineSettings
 
     /// Reads everything that the plan puts back.
     ///
-    /// - Throws: `source`, `cancelled`; nothing was written.
+    /// - Throws: `damaged` unless that is to be left out, `cancelled`; nothing was written.
     init(
-        _ plan: RestorePlan, batchSize: Int, control: RestoreControl
+        _ plan: RestorePlan, _ options: RestoreOptions, _ settings: EngineSettings,
+        _ control: RestoreControl
     ) throws(RestoreError) {
-        var transfer = SerialTransfer(sources: plan.sources, capacity: plan.capacity(batchSize))
-        var checksums: [UInt32] = []
-        let pass = RestorePass(
-            plan: plan, phase: .verifying, batchSize: batchSize, control: control)
+        let clock = ContinuousClock()
+        let start = clock.now
         do {
-            self.duration = try pass.run { batch, _ throws(RestoreError.Reason) in
-                checksums.append(try transfer.load(batch))
-            }
+            verification = try Verification(
+                plan, batchSize: options.batchSize, settings, control)
         } catch {
             throw RestoreError(error)
         }
+        let damage = verification.damage
+        guard damage.rangeCount == 0 || options.skipDamaged && damage.isComplete else {
+            throw RestoreError(.damaged(damage))
+        }
         self.plan = plan
-        self.checksums = checksums
-        self.batchSize = batchSize
+        self.settings = settings
+        self.duration = start.duration(to: clock.now)
     }
+
+    /// What can't be read, and so is left out when the plan is written.
+    public var damage: Damage { verification.damage }
+
+    /// The bytes that will be written.
+    public var bytesToWrite: UInt64 { plan.totals.bytes - damage.bytes }
 
     /// Writes the plan to the target, and waits until it is on stable storage.
     ///
-    /// Every batch is read again and compared with what was verified before it is written.
+    /// Every batch that isn't in memory any more is read again and compared with what was verified
+    /// before it is written. While this runs the descriptor is set to direct I/O where that works;
+    /// afterwards it is as it was.
     ///
     /// - Parameters:
     ///   - target: As large as the origin, and writable.
@@ -59,85 +69,110 @@ public struct VerifiedPlan: Sendable {
             durations[.readingBack] = try compare(with: target, control)
         }
         return RestoreReport(
-            totals: plan.totals, bytesWritten: plan.totals.bytes, wasReadBack: readBack,
+            totals: plan.totals, bytesWritten: bytesToWrite, wasReadBack: readBack, damage: damage,
             durations: durations)
     }
 
-    private func pass(_ phase: RestorePhase, _ control: RestoreControl) -> RestorePass {
-        RestorePass(plan: plan, phase: phase, batchSize: batchSize, control: control)
+    private func slots() -> [BatchSlot] {
+        BatchSlot.make(settings.slots, capacity: verification.layout.capacity, settings)
+    }
+
+    private func pass(
+        _ phase: RestorePhase, _ kind: Request.Kind, _ transfer: TargetTransfer,
+        _ control: RestoreControl
+    ) -> TargetPass {
+        TargetPass(
+            progress: PhaseProgress(phase: phase, total: bytesToWrite, control: control),
+            transfer: transfer, kind: kind)
     }
 
     private func write(
         to target: borrowing OwnedDescriptor, _ control: RestoreControl
     ) throws(RestoreError) -> Duration {
-        var transfer = SerialTransfer(sources: plan.sources, capacity: plan.capacity(batchSize))
-        var written: UInt64 = 0
-        var touched = false
+        let clock = ContinuousClock()
+        let start = clock.now
+        let transfer = TargetTransfer(target, settings)
+        defer { transfer.close() }
+        let feed = verification.feed(plan, slots(), settings)
+        defer { feed.stop() }
         do {
-            return try pass(.writing, control).run { batch, number throws(RestoreError.Reason) in
-                guard try transfer.load(batch) == checksums[number] else {
-                    throw .changedSinceVerified(batch.span, names(of: batch))
-                }
-                touched = true
-                try transfer.store(batch, to: target)
-                written += UInt64(batch.length)
+            try pass(.writing, .write, transfer, control).run(feed) {
+                slot throws(RestoreError.Reason) in
+                try checkUnchanged(slot)
+            } after: { _ in
             }
         } catch {
             var reason = error
-            if touched, case .cancelled = error {
+            if transfer.hasBegun, case .cancelled = error {
                 do {
                     try target.synchronize()
                 } catch {
                     reason = .targetNotSynchronized(error)
                 }
             }
-            throw RestoreError(reason, bytesWritten: written, targetTouched: touched)
+            throw RestoreError(
+                reason, bytesWritten: transfer.bytesDone, targetTouched: transfer.hasBegun)
         }
+        return start.duration(to: clock.now)
+    }
+
+    private func checkUnchanged(_ slot: BatchSlot) throws(RestoreError.Reason) {
+        if let failure = slot.failures.first {
+            let extent = failure.extent
+            throw .source(
+                name(extent.source), extent.range, storedOffset: extent.storedOffset,
+                failure.cause)
+        }
+        guard slot.checksum == verification.checksums[slot.number] else {
+            let sources = Set(slot.batch.pieces.map { $0.extent.source })
+            throw .changedSinceVerified(slot.batch.span, sources.sorted().map(name))
+        }
+    }
+
+    private func name(_ source: Int) -> SourceName {
+        SourceName(index: source, path: plan.sources[source].path)
     }
 
     private func synchronize(
         _ target: borrowing OwnedDescriptor, _ control: RestoreControl
     ) throws(RestoreError) -> Duration {
-        let total = plan.totals.bytes
         let clock = ContinuousClock()
         let start = clock.now
-        control.report(
-            RestoreProgress(phase: .synchronizing, bytesDone: 0, bytesTotal: total))
+        let progress = PhaseProgress(
+            phase: .synchronizing, total: bytesToWrite, control: control)
+        progress.report(0)
         do {
             try target.synchronize()
         } catch {
             throw failure(.targetNotSynchronized(error))
         }
-        control.report(
-            RestoreProgress(phase: .synchronizing, bytesDone: total, bytesTotal: total))
+        progress.report(bytesToWrite)
         return start.duration(to: clock.now)
     }
 
     private func compare(
         with target: borrowing OwnedDescriptor, _ control: RestoreControl
     ) throws(RestoreError) -> Duration {
-        var transfer = SerialTransfer(sources: [], capacity: plan.capacity(batchSize))
+        let clock = ContinuousClock()
+        let start = clock.now
+        let transfer = TargetTransfer(target, settings)
+        defer { transfer.close() }
+        let batches = EmptyBatches(verification.layout, slots: slots(), leavingOut: damage)
         do {
-            return try pass(.readingBack, control).run {
-                batch, number throws(RestoreError.Reason) in
-                guard try transfer.readBack(batch, from: target) == checksums[number] else {
-                    throw .readBackDiffers(batch.span)
+            try pass(.readingBack, .read, transfer, control).run(batches) { _ in
+            } after: { slot throws(RestoreError.Reason) in
+                guard slot.computeChecksum() == verification.checksums[slot.number] else {
+                    throw .readBackDiffers(slot.batch.span)
                 }
             }
         } catch {
             throw failure(error)
         }
+        return start.duration(to: clock.now)
     }
 
     /// An error after everything was written.
     private func failure(_ reason: RestoreError.Reason) -> RestoreError {
-        RestoreError(
-            reason, bytesWritten: plan.totals.bytes, targetTouched: plan.totals.bytes > 0)
-    }
-
-    private func names(of batch: borrowing Batch) -> [SourceName] {
-        Set(batch.pieces.map { $0.extent.source }).sorted().map {
-            SourceName(index: $0, path: plan.sources[$0].path)
-        }
+        RestoreError(reason, bytesWritten: bytesToWrite, targetTouched: bytesToWrite > 0)
     }
 }

@@ -70,11 +70,13 @@ public enum ArchiveFault: Error, Hashable, Sendable {
 }
 
 /// A block of an archive that is not what was written.
-public struct DamagedBlock: Error, Hashable, Sendable {
+public struct DamagedBlock: LocatedDamage, Hashable, Sendable {
     /// The block's number, counted from 0.
     public let number: UInt64
     /// The block's bytes in the archive.
     public let bytes: Range<UInt64>
+    /// The bytes of the source that were in it.
+    public let storedBytes: Range<UInt64>
     /// The chunks of the origin whose old contents were in it.
     public let chunks: ChunkList
     /// What is wrong with it.

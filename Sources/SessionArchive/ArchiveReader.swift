@@ -165,8 +165,8 @@ public final class ArchiveReader: ChunkSource {
     func damagedBlock(_ block: Int, _ fault: ArchiveFault) -> DamagedBlock {
         let record = file.blocks.records[block]
         return DamagedBlock(
-            number: UInt64(block), bytes: record.offset..<record.end, chunks: chunks(in: block),
-            fault: fault)
+            number: UInt64(block), bytes: record.offset..<record.end,
+            storedBytes: file.blocks.range(of: block), chunks: chunks(in: block), fault: fault)
     }
 
     /// The chunks of the origin whose contents are in a block.

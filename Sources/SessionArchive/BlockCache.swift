@@ -1,3 +1,5 @@
+internal import Block
+
 /// The contents of the blocks that were needed last.
 ///
 /// A block that several threads want at once is loaded by one of them; the others wait.

@@ -1,3 +1,4 @@
+internal import CDeflate
 internal import CZlib
 
 /// CRC-32 as in zlib, gzip and PNG.
@@ -11,7 +12,7 @@ enum Checksum {
 
     static func of(_ bytes: Span<UInt8>) -> UInt32 {
         unsafe bytes.withUnsafeBufferPointer { buffer in
-            UInt32(truncatingIfNeeded: unsafe crc32_z(0, buffer.baseAddress, buffer.count))
+            unsafe libdeflate_crc32(0, buffer.baseAddress, buffer.count)
         }
     }
 

@@ -1,3 +1,5 @@
+internal import Block
+
 /// Numbered jobs done by several threads, their results taken in order by the caller's.
 ///
 /// Every job has a workspace of its own until its result was taken, so there are never more jobs

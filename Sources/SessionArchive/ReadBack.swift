@@ -118,7 +118,8 @@ struct ReadBack: Sendable {
         return .damagedBlock(
             DamagedBlock(
                 number: UInt64(block), bytes: record.offset..<record.end,
-                chunks: slices.chunks(of: slice), fault: fault))
+                storedBytes: file.blocks.range(of: block), chunks: slices.chunks(of: slice),
+                fault: fault))
     }
 
     /// Compares the archive's runs with the source's table.

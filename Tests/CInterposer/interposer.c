@@ -1,8 +1,10 @@
 #define _GNU_SOURCE
 #include "interposer.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -152,4 +154,29 @@ int mkdir(const char *path, mode_t permissions)
     if (step("mkdir", path, 1) != 0)
         return -1;
     return syscall(SYS_mkdirat, AT_FDCWD, path, permissions);
+}
+
+// What other threads, or the kernel for a ring, would do is no step of this thread's: while steps
+// are counted there are none, and it does everything itself.
+int pthread_create(
+    pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
+{
+    static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    if (mode != INTERPOSER_OFF && !paused)
+        return EAGAIN;
+    if (real == NULL)
+        *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+    return real(thread, attributes, start, argument);
+}
+
+struct io_uring;
+
+int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags)
+{
+    static int (*real)(unsigned, struct io_uring *, unsigned);
+    if (mode != INTERPOSER_OFF && !paused)
+        return -ENOSYS;
+    if (real == NULL)
+        *(void **)&real = dlsym(RTLD_NEXT, "io_uring_queue_init");
+    return real(entries, ring, flags);
 }

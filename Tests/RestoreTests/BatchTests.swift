@@ -9,22 +9,87 @@ import Testing
         var iterator = BatchIterator(
             try RestorePlan(sources: [source]).extents, capacity: capacity)
         var batches: [Batch] = []
-        while let batch = iterator.next() { batches.append(batch) }
+        var batch = Batch()
+        while iterator.next(into: &batch) { batches.append(batch) }
         return batches
     }
 
+    static func writes(_ batch: Batch, atMost limit: Int = .max) -> [Batch.Write] {
+        var writes: [Batch.Write] = []
+        batch.forEachWrite(atMost: limit) { writes.append($0) }
+        return writes
+    }
+
     @Test func `reads go through the source in its order, writes through the origin`() throws {
-        let source = try MemorySource(
-            [(0, 9), (1, 3), (2, 6), (5, 1)], chunkBytes: 512, originSize: 4096)
-        let batches = try Self.batches(source, capacity: 4096)
-        #expect(batches.count == 1)
-        #expect(batches[0].reads.map(\.extent.storedOffset) == [512, 1536, 3072, 4608])
+        let reads = Log<Range<UInt64>>()
+        let source = WatchedSource(
+            base: try MemorySource(
+                [(0, 9), (1, 3), (2, 6), (3, 7), (5, 1)], chunkBytes: 512, originSize: 4096)
+        ) { range throws(ChunkReadError) in reads.append(range) }
+        let plan = try RestorePlan(sources: [source])
+        var iterator = BatchIterator(plan.extents, capacity: 4096)
+        let slot = BatchSlot(capacity: 4096, EngineSettings())
+        let isThere = iterator.next(into: &slot.batch)
+        #expect(isThere)
+        SourceReader(sources: plan.sources, announces: false).load(slot, locatesDamage: true)
+        #expect(reads.elements == [512..<1024, 1536..<2048, 3072..<4096, 4608..<5120])
         #expect(
-            batches[0].writes == [
-                Batch.Write(range: 0..<1536, slot: 0..<1536),
-                Batch.Write(range: 2560..<3072, slot: 1536..<2048),
+            Self.writes(slot.batch) == [
+                Batch.Write(range: 0..<2048, slot: 0..<2048),
+                Batch.Write(range: 2560..<3072, slot: 2048..<2560),
             ])
-        #expect(batches[0].span == ByteRange(0..<3072))
+        #expect(slot.batch.span == ByteRange(0..<3072))
+    }
+
+    // A packed form keeps chunks in a row that are not so on the origin.
+    @Test func `what is in a row in the source is read at once, wherever it belongs`() throws {
+        let reads = Log<Range<UInt64>>()
+        let source = WatchedSource(
+            base: try MemorySource(
+                (0..<8).map { (3 * $0, $0) }, chunkBytes: 512, originSize: 16384)
+        ) { range throws(ChunkReadError) in reads.append(range) }
+        _ = try RestorePlan(sources: [source]).verify()
+        #expect(reads.elements == [0..<4096])
+    }
+
+    @Test func `a write is cut where it becomes too long`() throws {
+        let source = try MemorySource([(0, 3), (1, 0)], chunkBytes: 4096, originSize: 8092)
+        let batch = try Self.batches(source, capacity: 8192)[0]
+        #expect(
+            Self.writes(batch, atMost: 3072) == [
+                Batch.Write(range: 0..<3072, slot: 0..<3072),
+                Batch.Write(range: 3072..<6144, slot: 3072..<6144),
+                Batch.Write(range: 6144..<8092, slot: 6144..<8092),
+            ])
+    }
+
+    @Test func `what is damaged is neither written nor in the checksum`() throws {
+        let source = try MemorySource(
+            (0..<4).map { (2 * $0, $0) }, chunkBytes: 512, originSize: 4096)
+        var batch = try Self.batches(source, capacity: 4096)[0]
+        batch.markDamaged([0..<100, 1200..<2100, 3400..<4000])
+        #expect(
+            Self.writes(batch) == [
+                Batch.Write(range: 100..<512, slot: 100..<512),
+                Batch.Write(range: 1024..<1200, slot: 512..<688),
+                Batch.Write(range: 2100..<2560, slot: 1076..<1536),
+                Batch.Write(range: 3072..<3400, slot: 1536..<1864),
+            ])
+        var parts: [Range<Int>] = []
+        batch.forEachFilledPart { parts.append($0) }
+        #expect(parts == [100..<688, 1076..<1864])
+        #expect(batch.writtenLength == 588 + 788)
+    }
+
+    // The values that xxHash's own tools print.
+    @Test(
+        arguments: [
+            ("", 0, 0xef46_db37_51d8_e999), ("a", 0, 0xd24e_c4f1_a98c_6e5b),
+            ("abc", 0, 0x44bc_2cf5_ad77_0999),
+            ("Nobody inspects the spammish repetition", 0, 0xfbce_a83c_8a37_8bf1),
+        ] as [(String, UInt64, UInt64)])
+    func `the checksum is XXH64`(text: String, seed: UInt64, sum: UInt64) {
+        #expect(Checksum.of(Array(text.utf8).span, seed: seed) == sum)
     }
 
     @Test func `an extent larger than a batch is cut`() throws {
@@ -46,8 +111,8 @@ import Testing
     @Test func `a batch's size is a whole number of pages`() {
         #expect(RestoreOptions(batchSize: -5).batchSize == 4096)
         #expect(RestoreOptions(batchSize: 4097).batchSize == 8192)
-        #expect(RestoreOptions(batchSize: .max).batchSize == 1 << 30)
-        #expect(RestoreOptions().batchSize == 4 << 20)
+        #expect(RestoreOptions(batchSize: .max).batchSize == 2 << 20)
+        #expect(RestoreOptions().batchSize == 2 << 20)
     }
 
     @Test func `a range names the sectors it touches`() {

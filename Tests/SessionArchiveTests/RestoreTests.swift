@@ -92,7 +92,8 @@ import Testing
             _ = try RestorePlan(sources: [source]).run(on: descriptor)
             Issue.record("restored")
         } catch {
-            guard case .source(_, _, _, .damaged(let cause)) = error.reason,
+            guard case .damaged(let damage) = error.reason,
+                case .damaged(let cause)? = damage.first?.cause,
                 let block = cause as? DamagedBlock
             else { throw error }
             #expect(!error.targetTouched)

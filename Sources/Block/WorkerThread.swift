@@ -13,8 +13,9 @@ internal import Glibc
     ///
     /// - Parameter niceness: What is added to its nice value. On Linux that is a thread's own, and
     ///   its I/O follows it (ioprio_set(2)).
-    package static func start(niceness: Int, _ run: @escaping @Sendable () -> Void) -> WorkerThread?
-    {
+    package static func start(
+        niceness: Int = 0, _ run: @escaping @Sendable () -> Void
+    ) -> WorkerThread? {
         let body = Body {
             if niceness > 0 {
                 // Lowering one's own priority needs no permission, and is only a courtesy.

@@ -3,12 +3,12 @@ internal import Glibc
 /// A value that one thread at a time uses, and for a change of which others can wait.
 ///
 /// It is safe: the value is reached only while the lock is held.
-@safe final class Gate<Value>: @unchecked Sendable {
+@safe package final class Gate<Value>: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
     private var value: Value
 
-    init(_ value: Value) {
+    package init(_ value: Value) {
         self.value = value
         unsafe mutex = .allocate(capacity: 1)
         unsafe condition = .allocate(capacity: 1)
@@ -26,7 +26,7 @@ internal import Glibc
     }
 
     /// Changes the value, and wakes everybody who waits for that.
-    func change<Result>(_ body: (inout Value) -> Result) -> Result {
+    package func change<Result>(_ body: (inout Value) -> Result) -> Result {
         unsafe pthread_mutex_lock(mutex)
         defer {
             unsafe pthread_cond_broadcast(condition)
@@ -36,7 +36,7 @@ internal import Glibc
     }
 
     /// Waits until `body` gives something, which it is asked again after every change.
-    func wait<Result>(_ body: (inout Value) -> Result?) -> Result {
+    package func wait<Result>(_ body: (inout Value) -> Result?) -> Result {
         unsafe pthread_mutex_lock(mutex)
         defer { unsafe pthread_mutex_unlock(mutex) }
         while true {

@@ -1,0 +1,70 @@
+internal import ExceptionStore
+
+/// What verifying found: a checksum for every batch, the first batches themselves, and the damage.
+struct Verification: Sendable {
+    let layout: BatchLayout
+    private(set) var checksums: [UInt64] = []
+    /// The memory of as many batches as may be kept, from the first on.
+    private(set) var kept: [BatchMemory] = []
+    private(set) var damage = Damage()
+    /// Whether sources are told before each batch what of them will be read.
+    private let announces: Bool
+
+    /// Reads everything that the plan puts back.
+    ///
+    /// - Throws: `cancelled`.
+    init(
+        _ plan: RestorePlan, batchSize: Int, _ settings: EngineSettings, _ control: RestoreControl
+    ) throws(RestoreError.Reason) {
+        layout = BatchLayout(plan, batchSize: batchSize)
+        checksums.reserveCapacity(layout.count)
+        let progress = PhaseProgress(
+            phase: .verifying, total: plan.totals.bytes, control: control)
+        progress.report(0)
+        let isScattered = Prefetch.isScattered(plan)
+        announces = isScattered && !Prefetch.all(of: plan, isCancelled: control.isCancelled)
+        let reader = SourceReader(sources: plan.sources, announces: announces)
+        let feed = BatchFeed(
+            layout,
+            slots: BatchSlot.make(settings.slots, capacity: layout.capacity, settings),
+            threads: settings.threads
+        ) { slot in
+            reader.load(slot, locatesDamage: true)
+        }
+        defer { feed.stop() }
+        var done: UInt64 = 0
+        while true {
+            try progress.checkCancelled(done)
+            guard case .ready(let slot) = feed.next(waits: true) else { break }
+            for failure in slot.failures {
+                damage.append(failure, of: plan.sources[failure.extent.source])
+            }
+            checksums.append(slot.checksum)
+            if (kept.count + 1) * layout.capacity <= settings.keptBytes,
+                let memory = slot.takeMemory()
+            {
+                kept.append(memory)
+            }
+            done += UInt64(slot.batch.length)
+            feed.release(slot)
+            progress.report(done)
+        }
+    }
+
+    /// Gives batches with their undamaged bytes: the kept ones, the others read again.
+    func feed(
+        _ plan: RestorePlan, _ slots: [BatchSlot], _ settings: EngineSettings
+    ) -> BatchFeed {
+        let reader = SourceReader(sources: plan.sources, announces: announces)
+        return BatchFeed(layout, slots: slots, threads: settings.threads) { slot in
+            slot.batch.markDamaged(damage.ranges(touching: slot.batch.span))
+            if slot.number < kept.count {
+                slot.failures.removeAll(keepingCapacity: true)
+                slot.lend(kept[slot.number])
+                slot.checksum = checksums[slot.number]
+            } else {
+                reader.load(slot, locatesDamage: false)
+            }
+        }
+    }
+}
