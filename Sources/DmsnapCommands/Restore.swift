@@ -60,48 +60,36 @@ struct Restore: ParsableCommand {
                 """)
             return
         }
-        try Output.print(
-            """
-            \(Output.visible(outcome.device)): restored \(sessions): \(bytes) put back. It is what \
-            it was before that mount.
-            """)
+        let damage = outcome.report.damage
+        if damage.isEmpty {
+            try Output.print(
+                """
+                \(Output.visible(outcome.device)): restored \(sessions): \(bytes) put back. It is \
+                what it was before that mount.
+                """)
+        } else {
+            try Self.report(damage, outcome)
+        }
         if let undo = outcome.undo {
             try Output.print("To undo it: dmsnap restore --session \(undo)")
         }
-    }
-}
-
-/// Progress on standard error: one line that changes on a terminal, a line a phase elsewhere.
-final class ProgressPrinter: Sendable {
-    private let isInteractive: Bool
-
-    init(isInteractive: Bool) {
-        self.isInteractive = isInteractive
+        if !damage.isEmpty { throw ExitCode(ExitStatus.damaged.rawValue) }
     }
 
-    private func title(_ phase: RestorePhase) -> String {
-        switch phase {
-        case .verifying: "reading and checking"
-        case .writing: "writing"
-        case .synchronizing: "waiting for the disk"
-        case .readingBack: "reading back"
+    /// What a forced restore had to leave out: all of it, since the device is otherwise as it was.
+    private static func report(_ damage: Damage, _ outcome: RestoreOutcome) throws {
+        for range in damage {
+            Output.diagnose(
+                "not restored: bytes \(range.range.bytes.lowerBound) to "
+                    + "\(range.range.bytes.upperBound - 1), \(range)")
         }
-    }
-
-    func show(_ progress: RestoreProgress) {
-        if isInteractive {
-            let percent = Percent.text(progress.bytesDone, of: progress.bytesTotal)
-            write("\r\u{1b}[K\(title(progress.phase)): \(percent)")
-        } else if progress.bytesDone == 0 {
-            write("\(title(progress.phase)): \(ByteCount(progress.bytesTotal).formatted)\n")
+        if !damage.isComplete {
+            Output.diagnose("not restored: and \(damage.rangeCount - UInt64(damage.count)) more")
         }
-    }
-
-    func end() {
-        if isInteractive { write("\r\u{1b}[K") }
-    }
-
-    private func write(_ text: String) {
-        _ = try? FileDescriptor.standardError.writeAll(text.utf8)
+        try Output.print(
+            """
+            \(Output.visible(outcome.device)): restored session \(outcome.session.record.name) but \
+            for \(damage.bytes) bytes that can't be read. It is NOT what it was before that mount.
+            """)
     }
 }

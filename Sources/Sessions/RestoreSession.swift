@@ -13,7 +13,8 @@ public struct RestoreRequest: Sendable {
     public var device: String?
     /// Read and check everything, write nothing.
     public var dryRun = false
-    /// Go on where the device is not as the chain's last session left it.
+    /// Go on where the device is not as the chain's last session left it, and leave out what can't be
+    /// read.
     public var force = false
 
     /// A restore of `session` to its own device.
@@ -170,7 +171,10 @@ extension SnapshotService {
         }
         try target.close()
         guard !request.dryRun else { return outcome(session, device, chain, report, nil) }
-        if isOwn, isWhole { try setEnd(kernel.fingerprint(path), of: last) }
+        if isOwn, isWhole {
+            // What was left out is in no session either.
+            try setEnd(report.damage.isEmpty ? kernel.fingerprint(path) : nil, of: last)
+        }
         try marker.remove()
         return outcome(session, device, chain, report, nil)
     }
@@ -303,9 +307,12 @@ extension SnapshotService {
             }
             if request.dryRun {
                 return try plan.run(
-                    on: target, options: RestoreOptions(dryRun: true), control: control)
+                    on: target,
+                    options: RestoreOptions(dryRun: true, skipDamaged: request.force),
+                    control: control)
             }
-            let verified = try plan.verify(control: control)
+            let verified = try plan.verify(
+                options: RestoreOptions(skipDamaged: request.force), control: control)
             try beforeWriting()
             return try verified.apply(
                 to: target, readBack: configuration.readsBack, control: control)
@@ -323,10 +330,14 @@ extension SnapshotService {
             return .interrupted(session: name, device: device, detail: "\(error)")
         case .targetSizeDiffers, .originSizesDiffer, .noSources:
             return .unsuitable(device: device, reason: "\(error)")
+        case .damaged:
+            return .damagedStore(
+                session: name, reason: "\(error); --force restores the rest")
         case .changedSinceVerified, .source(_, _, _, .damaged), .source(_, _, _, .ended):
+            guard !error.targetTouched else { break }
             return .damagedStore(session: name, reason: "\(error)")
-        default:
-            return .restoreFailed(session: name, device: device, reason: "\(error)")
+        default: break
         }
+        return .restoreFailed(session: name, device: device, reason: "\(error)")
     }
 }
