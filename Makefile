@@ -22,7 +22,7 @@ STATIC_RUNTIME = $(shell dirname $$(dirname $$(realpath $$(command -v $(SWIFT)))
 BUILD_PACKAGES = libdevmapper-dev libblkid-dev libmount-dev libudev-dev zlib1g-dev libcrypt-dev \
 	pkg-config gcc libc6-dev
 TEST_PACKAGES  = user-mode-linux dmsetup udev kmod systemd e2fsprogs xfsprogs btrfs-progs dosfstools \
-	f2fs-tools nilfs-tools jfsutils lvm2 \
+	f2fs-tools nilfs-tools jfsutils lvm2 cryptsetup-bin mdadm nbd-server nbd-client iproute2 \
 	util-linux mount fdisk jq procps
 
 .PHONY: help setup build unit integration test demo check fmt vm install uninstall bench clean
