@@ -108,7 +108,7 @@ extension SnapshotService {
 
     private func attachImage(_ activation: Activation) throws {
         let path = FilePath(activation.path)
-        if try kernel.loops(on: path).isEmpty {
+        if try !kernel.loops(on: path).contains(where: \.isWhole) {
             _ = try kernel.attachLoop(path, sector: activation.sector)
         }
     }

@@ -85,11 +85,14 @@ extension SnapshotService {
             ? discardEmpty(activation)
             : finish(
                 activation, end: end, wasInvalid: status == .invalid)
-        if activation.kind == .image, Files.exists(FilePath(activation.path)) {
-            // Somebody else's loop device over it stays.
-            for loop in try kernel.loops(on: FilePath(activation.path))
-            where source == nil || loop.number == source?.number {
-                try kernel.detachLoop(loop.path)
+        if activation.kind == .image {
+            if let source {
+                try kernel.detachLoop(source.path)
+            } else if Files.exists(FilePath(activation.path)) {
+                // Which one the origin lay over nobody can tell any more.
+                for loop in try kernel.loops(on: FilePath(activation.path)) where loop.isWhole {
+                    try kernel.detachLoop(loop.path)
+                }
             }
         }
         _ = try registry.update { document throws(SessionsError) in
