@@ -38,6 +38,24 @@ import Testing
         #expect(time >= .seconds(Int(ServicePassword.penalty)))
     }
 
+    @Test("While a wrong guess pauses no other process's is checked")
+    func oneAtATime() async throws {
+        try password.set([1, 2, 3], old: nil)
+        try Files.makeDirectory(password.layout.runDirectory)
+        let guess = Task.detached { [password] in
+            _ = #expect(throws: SessionsError.self) { try password.verify([1, 2]) }
+        }
+        // Whoever checks has it, from before the hashing to the end of the pause.
+        var waits = 0
+        while try FileLock.takeIfFree(password.layout.passwordLock) != nil, waits < 200 {
+            try await Task.sleep(for: .milliseconds(10))
+            waits += 1
+        }
+        #expect(waits < 200)
+        await guess.value
+        try password.verify([1, 2, 3])
+    }
+
     @Test("Without a password set none is right")
     func none() throws {
         let error = #expect(throws: SessionsError.self) { try password.verify([]) }
