@@ -19,8 +19,12 @@ public struct BlockDevice: Sendable {
     /// Whether the kernel refuses every write to it.
     public let isReadOnly: Bool
     /// What this device is beyond its contents, as far as the hardware or a lower layer says:
-    /// a WWID, a serial number, device-mapper's UUID. Equal ones are the same device.
+    /// a WWID, a serial number, device-mapper's UUID, a partition's number. Equal ones are the same
+    /// device, if there is more than a partition's number.
     public let hardwareIdentity: [String]
+
+    /// What the mark of a partition's number in `hardwareIdentity` begins with.
+    public static let partitionMark = "partition:"
 
     /// A block device, from its parts.
     public init(
@@ -69,7 +73,7 @@ public struct BlockDevice: Sendable {
             ("serial", disk.appending("device").appending("serial")),
             ("serial", disk.appending("serial")),
             ("dm", folder.appending("dm").appending("uuid")),
-            ("partition", folder.appending("partition")),
+            (String(partitionMark.dropLast()), folder.appending("partition")),
         ]
         return sources.compactMap { kind, path in
             Sysfs.attribute(path).flatMap { value in

@@ -100,27 +100,45 @@ public struct LoopDevice: Hashable, Sendable {
         }
     }
 
-    /// The file behind it, by what it is and by its path now; nil if nothing is attached.
-    ///
-    /// The path is sysfs's: the ioctl's is cut at 63 bytes.
-    public var backing: (fileSystem: UInt64, inode: UInt64, offset: UInt64, path: String)? {
-        var (device, inode, offset): (UInt64, UInt64, UInt64) = (0, 0, 0)
-        guard let opened = try? OwnedDescriptor.open(path, .readOnly),
-            unsafe clinux_loop_backing(opened.descriptor.rawValue, &device, &inode, &offset) == 0
-        else { return nil }
-        let name = Sysfs.attribute(FilePath("/sys/block/loop\(index)/loop/backing_file")) ?? ""
-        return (device, inode, offset, name)
+    /// What is behind a loop device.
+    public struct Backing: Hashable, Sendable {
+        /// The number of the device whose file system holds the file.
+        public let fileSystem: UInt64
+        /// The file's inode number.
+        public let inode: UInt64
+        /// Where in the file the device begins, in bytes.
+        public let offset: UInt64
+        /// How many bytes of the file the device has at most; 0 for no limit.
+        public let limit: UInt64
+        /// The file's path now. It is sysfs's: the ioctl's is cut at 63 bytes.
+        public let path: String
+
+        /// Whether the device is the whole file, and not a part of it.
+        public var isWhole: Bool { offset == 0 && limit == 0 }
     }
 
-    /// Every attached loop device whose backing file is this one, by whatever path it was attached.
-    public static func attached(to file: FileStatus) -> [LoopDevice] {
+    /// The file behind it, by what it is and by its path now; nil if nothing is attached.
+    public var backing: Backing? {
+        var (device, inode, offset, limit): (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+        guard let opened = try? OwnedDescriptor.open(path, .readOnly),
+            unsafe clinux_loop_backing(
+                opened.descriptor.rawValue, &device, &inode, &offset, &limit) == 0
+        else { return nil }
+        let name = Sysfs.attribute(FilePath("/sys/block/loop\(index)/loop/backing_file")) ?? ""
+        return Backing(
+            fileSystem: device, inode: inode, offset: offset, limit: limit, path: name)
+    }
+
+    /// Every attached loop device whose backing file is this one, or a part of it, by whatever path it
+    /// was attached.
+    public static func attached(toInode inode: UInt64, fileSystem: UInt64) -> [LoopDevice] {
         let names = (try? Files.list("/sys/block")) ?? []
         return names.compactMap { name in
             guard let loop = LoopDevice(FilePath("/dev/\(name)")),
                 Files.exists(FilePath("/sys/block/\(name)/loop")),
                 let backing = loop.backing,
-                DeviceNumber(backing.fileSystem) == DeviceNumber(file.fileSystem),
-                backing.inode == file.inode
+                DeviceNumber(backing.fileSystem) == DeviceNumber(fileSystem),
+                backing.inode == inode
             else { return nil }
             return loop
         }

@@ -55,13 +55,15 @@ int clinux_loop_configure(
 
 int clinux_loop_clear(int loop_fd) { return ioctl(loop_fd, LOOP_CLR_FD, 0); }
 
-int clinux_loop_backing(int loop_fd, uint64_t *device, uint64_t *inode, uint64_t *offset) {
+int clinux_loop_backing(
+    int loop_fd, uint64_t *device, uint64_t *inode, uint64_t *offset, uint64_t *limit) {
     struct loop_info64 info;
     memset(&info, 0, sizeof info);
     int result = ioctl(loop_fd, LOOP_GET_STATUS64, &info);
     *device = info.lo_device;
     *inode = info.lo_inode;
     *offset = info.lo_offset;
+    *limit = info.lo_sizelimit;
     return result;
 }
 

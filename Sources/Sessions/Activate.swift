@@ -36,6 +36,7 @@ extension SnapshotService {
     private func activateLocked(
         _ device: String, chunkSize: ChunkSize?, directory: FilePath?
     ) throws -> ActivationOutcome {
+        try refuseUnlessText(device)
         if let known = try find(device) {
             try recover(known.id)
             if let active = try activations().first(where: { $0.id == known.id }) {
@@ -53,6 +54,20 @@ extension SnapshotService {
         }
         return try holding(image: path) {
             try activateNew(device, chunkSize: chunkSize, directory: directory)
+        }
+    }
+
+    /// Registry and records are JSON: a path in them is text, and one that isn't would come back as
+    /// another.
+    private func refuseUnlessText(_ path: String) throws {
+        // What an argument had in the place of U+FFFD nobody can tell any more.
+        let isText = (try? Files.resolve(FilePath(path))).map { FilePath($0.string) == $0 } ?? true
+        guard isText, !path.contains("\u{FFFD}") else {
+            throw SessionsError.unsuitable(
+                device: path,
+                reason:
+                    "its path is not valid UTF-8 (or has the character U+FFFD, which stands for "
+                    + "what isn't); rename it")
         }
     }
 
@@ -210,6 +225,7 @@ extension SnapshotService {
             throw SessionsError.unsuitable(
                 device: base.string, reason: "the sessions' directory must be an absolute path")
         }
+        try refuseUnlessText(base.string)
         try Files.makeDirectory(base)
         let resolved = try Files.resolve(base)
         let status = try FileStatus(resolved)

@@ -84,7 +84,7 @@ extension SnapshotService {
     }
 
     /// The base directory may be a mount point whose file system isn't there yet.
-    private func storeIsThere(_ activation: Activation) throws -> Bool {
+    func storeIsThere(_ activation: Activation) throws -> Bool {
         if Files.exists(Layout.store(in: activation.directory)) { return true }
         if try namedStore(activation) != nil { return true }
         // Dropped or renamed before a crash: then the directory of armed stores is there.
@@ -108,7 +108,7 @@ extension SnapshotService {
 
     private func attachImage(_ activation: Activation) throws {
         let path = FilePath(activation.path)
-        if try kernel.loops(on: path).isEmpty {
+        if try !kernel.loops(on: path).contains(where: \.isWhole) {
             _ = try kernel.attachLoop(path, sector: activation.sector)
         }
     }

@@ -178,7 +178,7 @@ extension SnapshotService {
         path: FilePath, kind: Activation.Kind, identity: SourceIdentity, fingerprint: Fingerprint
     ) throws(SessionsError) -> (id: String, next: Int)? {
         let inUse = Set(try activations().map(\.chain))
-        let isNameless = kind == .block && identity.hardware.isEmpty
+        let isNameless = kind == .block && !identity.isMarked
         let closed = try sessions().compactMap { try? $0.get() }.filter { session in
             let record = session.record
             return record.end == fingerprint && record.deviceKind == kind

@@ -10,13 +10,15 @@ extension SnapshotService {
     ///
     /// - Parameter device: any name of the device, or the image file.
     /// - Returns: the session that this closed, if it closed one.
-    /// - Throws: `notActivated`, `busy` while it is mounted or otherwise used.
+    /// - Throws: `notActivated`, `busy` while it is mounted or otherwise used, `missingDirectory` where
+    ///   what it captured isn't there.
     @discardableResult
     public func deactivate(_ device: String) throws(SessionsError) -> Session? {
         guard let found = try find(device) else { throw .notActivated(device) }
         return try operating(on: found.id) { current in
             guard let activation = try recoverLocked(current) else { return nil }
             try refuseOpen(activation)
+            try refuseWithoutStore(activation)
             try change(activation.id) { $0.phase = .deactivating }
             let origin = try MapperNames.origin(activation)
             for _ in 0..<50 {
@@ -52,9 +54,27 @@ extension SnapshotService {
         throw busy(activation, "a program has it open")
     }
 
+    /// Forgotten now, an activation whose sessions' file system isn't mounted would leave its session
+    /// there open for ever, and in no chain.
+    private func refuseWithoutStore(_ activation: Activation) throws {
+        var places = [activation.directory]
+        if let next = activation.nextStore { places.append(activation.armedDirectory(next)) }
+        if places.contains(where: { Files.exists($0) }) { return }
+        if try namedStore(activation) != nil { return }
+        throw SessionsError.missingDirectory(
+            device: activation.path, directory: activation.directory.string)
+    }
+
     /// The origin goes first: the kernel refuses that while anybody has it open, and without it
     /// nothing is written that a snapshot would have to see. Can be done again after a crash.
+    ///
+    /// - Throws: `missingDirectory` before anything is done, where the sessions' file system isn't
+    ///   there at all: an empty store alone may have been deleted already, before a crash.
     func takeDown(_ activation: Activation) throws -> Session? {
+        if activation.phase == .deactivating, try !storeIsThere(activation) {
+            throw SessionsError.missingDirectory(
+                device: activation.path, directory: activation.directory.string)
+        }
         let origin = try MapperNames.origin(activation)
         let source = try loadedSource(activation) == nil ? nil : try? source(activation)
         var status: SnapshotStatus?
@@ -85,11 +105,14 @@ extension SnapshotService {
             ? discardEmpty(activation)
             : finish(
                 activation, end: end, wasInvalid: status == .invalid)
-        if activation.kind == .image, Files.exists(FilePath(activation.path)) {
-            // Somebody else's loop device over it stays.
-            for loop in try kernel.loops(on: FilePath(activation.path))
-            where source == nil || loop.number == source?.number {
-                try kernel.detachLoop(loop.path)
+        if activation.kind == .image {
+            if let source {
+                try kernel.detachLoop(source.path)
+            } else if Files.exists(FilePath(activation.path)) {
+                // Which one the origin lay over nobody can tell any more.
+                for loop in try kernel.loops(on: FilePath(activation.path)) where loop.isWhole {
+                    try kernel.detachLoop(loop.path)
+                }
             }
         }
         _ = try registry.update { document throws(SessionsError) in

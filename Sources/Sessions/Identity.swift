@@ -73,7 +73,7 @@ extension SnapshotService {
         }
         guard found.count > 1 else { return found.first }
         // Several that nothing tells apart: only the one with its old name, if it says something.
-        if !activation.identity.hardware.isEmpty || activation.identity.contents.uuid != nil,
+        if activation.identity.isMarked || activation.identity.contents.uuid != nil,
             let named = found.first(where: { $0.path.string == activation.path })
         {
             return named
@@ -93,7 +93,7 @@ extension SnapshotService {
         if let partition = activation.identity.contents.partitionUUID {
             return contents.partitionUUID == partition
         }
-        if !activation.identity.hardware.isEmpty { return true }
+        if activation.identity.isMarked { return true }
         return contents.type == activation.baseline.contents.type
             && contents.uuid == activation.baseline.contents.uuid
     }

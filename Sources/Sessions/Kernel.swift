@@ -36,8 +36,11 @@ public protocol Kernel: Sendable {
     func attachLoop(
         _ file: FilePath, sector: UInt32
     ) throws(SystemError) -> (path: FilePath, number: DeviceNumber)
-    /// Loop devices that this file is attached to, by whatever path.
-    func loops(on file: FilePath) throws(SystemError) -> [(path: FilePath, number: DeviceNumber)]
+    /// Loop devices that a file is attached to, by what it is, whatever its path and though it may
+    /// have none any more.
+    func loops(
+        onInode inode: UInt64, fileSystem: UInt64
+    ) throws(SystemError) -> [AttachedLoop]
     /// Detaches a loop device; done already is done, too.
     func detachLoop(_ path: FilePath) throws(SystemError)
 
@@ -58,6 +61,31 @@ public protocol Kernel: Sendable {
     func now() -> Date
     /// Waits a little between two looks at something that there is no event for.
     func pause(milliseconds: UInt32)
+}
+
+/// A loop device over some file.
+public struct AttachedLoop: Sendable {
+    /// Its node.
+    public let path: FilePath
+    /// Its number.
+    public let number: DeviceNumber
+    /// Whether it is the whole file. One with an offset or a size limit is another device.
+    public let isWhole: Bool
+
+    /// A loop device, from its parts.
+    public init(path: FilePath, number: DeviceNumber, isWhole: Bool) {
+        self.path = path
+        self.number = number
+        self.isWhole = isWhole
+    }
+}
+
+extension Kernel {
+    /// Loop devices that this file is attached to, wholly or a part of it, by whatever path.
+    func loops(on file: FilePath) throws(SystemError) -> [AttachedLoop] {
+        let status = try FileStatus(file)
+        return try loops(onInode: status.inode, fileSystem: status.fileSystem)
+    }
 }
 
 /// The machine's own kernel.
@@ -143,13 +171,16 @@ public struct HostKernel: Kernel {
         return (loop.path, try FileStatus(loop.path).deviceNumber)
     }
 
-    /// By device and inode number, so that a path doesn't matter.
+    /// From the loop devices themselves.
     public func loops(
-        on file: FilePath
-    ) throws(SystemError) -> [(path: FilePath, number: DeviceNumber)] {
-        var found: [(path: FilePath, number: DeviceNumber)] = []
-        for loop in LoopDevice.attached(to: try FileStatus(file)) {
-            found.append((loop.path, try FileStatus(loop.path).deviceNumber))
+        onInode inode: UInt64, fileSystem: UInt64
+    ) throws(SystemError) -> [AttachedLoop] {
+        var found: [AttachedLoop] = []
+        for loop in LoopDevice.attached(toInode: inode, fileSystem: fileSystem) {
+            found.append(
+                AttachedLoop(
+                    path: loop.path, number: try FileStatus(loop.path).deviceNumber,
+                    isWhole: loop.backing?.isWhole ?? false))
         }
         return found
     }

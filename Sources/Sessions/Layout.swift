@@ -35,6 +35,9 @@ public struct Layout: Sendable {
     /// The sessions' base directory where neither the configuration nor `--store-dir` names one.
     public var defaultSessions: FilePath { path("snapshot") }
 
+    /// Held while a password is checked, and in the pause after a wrong one.
+    var passwordLock: FilePath { runDirectory.appending("password.lock") }
+
     /// Held while a device is being activated: one at a time.
     var activationLock: FilePath { runDirectory.appending("activate.lock") }
 

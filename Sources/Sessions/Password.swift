@@ -52,22 +52,27 @@ public struct ServicePassword: Sendable {
         }
     }
 
+    /// Guesses are checked one at a time, whatever processes they come from, so that the pause after a
+    /// wrong one holds up all of them.
+    ///
     /// - Throws: `wrongPassword` after a pause, `noPassword`.
     public func verify(_ password: [UInt8]) throws(SessionsError) {
         guard isSet else { throw .noPassword }
-        var stored: [UInt8]
-        do {
-            stored = try Files.read(layout.password, limit: 4096)
-        } catch {
-            throw .system(error)
+        try asSessionsError {
+            try Files.makeDirectory(layout.runDirectory)
+            try FileLock.holding(layout.passwordLock) { try check(password) }
         }
+    }
+
+    private func check(_ password: [UInt8]) throws {
+        var stored = try Files.read(layout.password, limit: 4096)
         if stored.last == UInt8(ascii: "\n") { stored.removeLast() }
         let setting = stored.map { CChar(bitPattern: $0) } + [0]
         guard password.count <= Self.limit, !password.contains(0),
             let hash = Self.hash(password, setting: setting), Self.equal(hash, stored)
         else {
             sleep(Self.penalty)
-            throw .wrongPassword
+            throw SessionsError.wrongPassword
         }
     }
 

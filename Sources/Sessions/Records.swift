@@ -14,6 +14,12 @@ public struct SourceIdentity: Hashable, Sendable, Codable {
     public var fileSystemUUID: String?
     /// The inode of an image file.
     public var inode: UInt64?
+
+    /// Whether the hardware, or a lower layer, says who it is. A partition's number alone says
+    /// nothing: the first partition of every disk without a serial number has the same.
+    var isMarked: Bool {
+        hardware.contains { !$0.hasPrefix(BlockDevice.partitionMark) }
+    }
 }
 
 /// An activated device, as the registry keeps it.

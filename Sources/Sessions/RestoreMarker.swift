@@ -17,6 +17,9 @@ struct RestoreMarker {
             ?? Layout.restoring(in: session.directory)
     }
 
+    /// Whether a restore, to whatever device, has not ended.
+    var exists: Bool { Files.exists(path) }
+
     /// Whether a restore to this device was cut short.
     func names(_ device: FilePath) -> Bool {
         guard Files.exists(path), let document = try? JSON.decode(Document.self, from: path) else {

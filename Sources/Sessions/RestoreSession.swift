@@ -162,7 +162,9 @@ extension SnapshotService {
                 // on with --force only.
             }
             // From the first write on the device is no longer at the end of its chain, and none of
-            // the later sessions starts from what it then is.
+            // the later sessions starts from what it then is. A crash before that write leaves them
+            // marked, too: an equal fingerprint doesn't prove that nothing was written, so nobody
+            // can tell. The same restore, run again, completes it; the later ones take --force.
             if isOwn {
                 try markUndone(chain.dropFirst(), by: session)
                 // What is forced over a break doesn't mend it.
@@ -201,9 +203,15 @@ extension SnapshotService {
     /// The session and every later one of its chain, each fit to be restored from.
     func members(of session: Session, force: Bool) throws -> [Session] {
         if let undone = session.record.undoneBy, !force {
+            let isUnfinished = (try? self.session(named: undone)).map {
+                RestoreMarker(of: $0).exists
+            }
             throw SessionsError.brokenChain(
                 device: session.record.device, session: session.record.name,
-                reason: "it was put back to before session \(undone), which was earlier")
+                reason: isUnfinished == true
+                    ? "a restore of session \(undone), which is earlier, was cut short, and must be "
+                        + "run again"
+                    : "it was put back to before session \(undone), which was earlier")
         }
         let members = try chain(from: session)
         for (offset, member) in members.enumerated() {

@@ -68,11 +68,13 @@ extension SnapshotService {
             current.nextStore = next
             current.nextBaseline = end
         }
-        guard let status = try exchange(announced, next: next, expecting: before) else {
+        guard let (status, last) = try exchange(announced, next: next, expecting: before) else {
             try forgetNext(activation)
             return .inUse
         }
-        return try settle(announced, end: end, wasInvalid: status == .invalid, restoreOf: restoreOf)
+        if last != end { try change(activation.id) { $0.nextBaseline = last } }
+        return try settle(
+            announced, end: last, wasInvalid: status == .invalid, restoreOf: restoreOf)
     }
 
     func isEmptyWhileLoaded(_ activation: Activation) throws -> Bool {
@@ -85,11 +87,11 @@ extension SnapshotService {
 
     /// Arms store `next` beside the present one and takes that away, in one suspend of the origin.
     ///
-    /// - Returns: the old snapshot's last status; nil if somebody had opened the device by then, and
-    ///   everything is as before.
+    /// - Returns: the old snapshot's last status, and what the device looked like in the suspend; nil
+    ///   if somebody had opened the device by then, and everything is as before.
     private func exchange(
         _ activation: Activation, next: Int, expecting before: SnapshotStatus?
-    ) throws -> SnapshotStatus? {
+    ) throws -> (SnapshotStatus, Fingerprint)? {
         struct Opened: Error {}
         let origin = try MapperNames.origin(activation)
         let old = try MapperNames.snapshot(activation, store: activation.store)
@@ -109,6 +111,9 @@ extension SnapshotService {
                     guard try deviceMapper.info(origin)?.openCount == 0 else { throw Opened() }
                     let status = try snapshotStatus(activation, store: activation.store)
                     guard status == before else { throw Opened() }
+                    // A write just before the suspend to a chunk that the store had already shows in
+                    // no status. The raw device isn't suspended, and has all that was written.
+                    let end = try kernel.fingerprint(source.path)
                     var undoSnapshot = Undo()
                     do {
                         try loadSnapshot(
@@ -118,7 +123,7 @@ extension SnapshotService {
                     } catch {
                         throw undoSnapshot.run(after: error)
                     }
-                    return status ?? .invalid
+                    return (status ?? .invalid, end)
                 }
             }
         } catch is Opened {

@@ -13,6 +13,8 @@ public enum SessionsError: Error, Sendable {
     case notActivated(String)
     /// There is no such session.
     case noSuchSession(String)
+    /// What an activation captured isn't where the registry says, as where a file system isn't mounted.
+    case missingDirectory(device: String, directory: String)
     /// Somebody uses the device, or a session of it is open.
     case busy(device: String, reason: String, advice: String)
     /// The session can't be restored from.
@@ -67,6 +69,9 @@ extension SessionsError: CustomStringConvertible {
             "\(device): not activated; see `dmsnap status` for what is"
         case .noSuchSession(let session):
             "\(session): no such session; see `dmsnap sessions` for what there is"
+        case .missingDirectory(let device, let directory):
+            "\(device): \(directory), with what was captured, isn't there; mount the file system that "
+                + "holds it, or, if that is gone for good, make an empty directory of that name"
         case .busy(let device, let reason, let advice):
             "\(device): \(reason); \(advice)"
         case .invalidSession(let session, let reason):
@@ -133,7 +138,7 @@ extension SessionsError {
     public var exitStatus: ExitStatus {
         switch self {
         case .unsuitable, .configuration: .usage
-        case .noSuchDevice, .notActivated, .noSuchSession: .noInput
+        case .noSuchDevice, .notActivated, .noSuchSession, .missingDirectory: .noInput
         case .busy: .busy
         case .invalidSession, .damagedRecord, .damagedStore, .brokenChain: .damaged
         case .notRoot, .noPassword, .wrongPassword, .passfile: .denied

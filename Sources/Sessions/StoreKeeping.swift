@@ -68,7 +68,16 @@ extension SnapshotService {
             case .block:
                 let device = try kernel.blockDevice(FilePath(activation.path))
                 found = [(device.path, device.number)]
-            case .image: found = try kernel.loops(on: FilePath(activation.path))
+            case .image:
+                let path = FilePath(activation.path)
+                var loops = Files.exists(path) ? try kernel.loops(on: path) : []
+                // The file may have been removed or renamed since; its loop device has it still.
+                if loaded != nil, let inode = activation.identity.inode,
+                    let fileSystem = activation.identity.fileSystem
+                {
+                    loops += try kernel.loops(onInode: inode, fileSystem: fileSystem)
+                }
+                found = loops.filter(\.isWhole).map { ($0.path, $0.number) }
             }
             guard let source = found.first(where: { loaded == nil || $0.number == loaded }) else {
                 throw SessionsError.noSuchDevice(activation.path)

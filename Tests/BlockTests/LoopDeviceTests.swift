@@ -67,14 +67,26 @@ struct LoopDeviceTests {
             let status = try FileStatus(image)
             #expect(backing.inode == status.inode)
             #expect(DeviceNumber(backing.fileSystem) == DeviceNumber(status.fileSystem))
-            #expect(backing.offset == 0)
+            #expect(backing.isWhole)
             #expect(backing.path == image.string)
             for path in [image, hard, soft] {
-                #expect(LoopDevice.attached(to: try FileStatus(path)) == [loop])
+                #expect(attached(to: try FileStatus(path)) == [loop])
             }
-            #expect(LoopDevice.attached(to: try FileStatus(other)).isEmpty)
+            #expect(attached(to: try FileStatus(other)).isEmpty)
         }
-        #expect(LoopDevice.attached(to: try FileStatus(image)).isEmpty)
+        #expect(attached(to: try FileStatus(image)).isEmpty)
+    }
+
+    @Test(
+        "A loop device with an offset or a limit is a part of its file",
+        arguments: ["-o", "--sizelimit"])
+    func part(option: String) async throws {
+        let image = try directory.image("image", size: 1 << 20)
+        try await run("losetup", option, "4096", "-f", image.string)
+        let part = try #require(attached(to: try FileStatus(image)).first)
+        let backing = try #require(part.backing)
+        try part.detach()
+        #expect(!backing.isWhole)
     }
 
     @Test("A file attached twice has both devices")
@@ -82,7 +94,7 @@ struct LoopDeviceTests {
         let image = try directory.image("image", size: 1 << 20)
         try await withLoop(image) { one in
             let two = try LoopDevice.attach(image, sector: 512)
-            let found = Set(LoopDevice.attached(to: try FileStatus(image)))
+            let found = Set(attached(to: try FileStatus(image)))
             try two.detach()
             #expect(found == [one, two])
         }
@@ -113,7 +125,7 @@ struct LoopDeviceTests {
             try Files.remove(image)
             // d_path in fs/d_path.c marks it.
             #expect(try #require(loop.backing).path == image.string + " (deleted)")
-            #expect(LoopDevice.attached(to: status) == [loop])
+            #expect(attached(to: status) == [loop])
             let foundations = Sysfs.foundations(of: try FileStatus(loop.path).deviceNumber)
             if Files.exists(Sysfs.directory(holder)) { #expect(foundations.contains(holder)) }
         }
@@ -211,7 +223,7 @@ struct LoopDeviceTests {
         #expect(error?.errno == .invalidArgument)
         #expect(error?.path == image.string)
         #expect(error?.operation.hasPrefix("LOOP_CONFIGURE /dev/loop") == true)
-        #expect(LoopDevice.attached(to: try FileStatus(image)).isEmpty)
+        #expect(attached(to: try FileStatus(image)).isEmpty)
     }
 
     @Test("A file that isn't there fails with ENOENT")

@@ -90,3 +90,8 @@ func makePipe(_ path: FilePath) throws {
 func setMode(_ path: FilePath, _ mode: mode_t) throws {
     try check("chmod", path, unsafe chmod(path.string, mode))
 }
+
+/// The loop devices over a file.
+func attached(to status: FileStatus) -> [LoopDevice] {
+    LoopDevice.attached(toInode: status.inode, fileSystem: status.fileSystem)
+}

@@ -30,7 +30,7 @@ extension IntegrationTests {
 
         @Test("A device with 4 KiB sectors comes back whole")
         func largeSectors() async throws {
-            try await Rig.with(.block, size: 320 << 20, sector: 4096) { rig in
+            try await Rig.with(.block, size: 320 << 20, attachment: .loop(sector: 4096)) { rig in
                 try await sh("mkfs.xfs -q -f \(rig.device)")
                 try await Dmsnap.refuses(
                     [

@@ -1,3 +1,5 @@
+import Block
+import SystemPackage
 import Testing
 
 extension IntegrationTests {
@@ -7,6 +9,9 @@ extension IntegrationTests {
             try await Rig.with(.image) { rig in
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 let before = try await rig.checksum()
+                // A fake mount needs nothing and changes nothing.
+                try await sh("mount -f -t dmsnap \(rig.device) \(rig.mountPoint)")
+                #expect(!Files.exists("/dev/mapper/dmsnap-disk.img"))
                 let ours = "passfile=\(Dmsnap.passfile),store-dir=\(rig.base)"
                 try await sh(
                     "mount -t dmsnap -o \(ours),noatime \(rig.device) \(rig.mountPoint)")

@@ -24,6 +24,65 @@ extension IntegrationTests {
             }
         }
 
+        // A program that a rule runs and that waits for the cookie of the device whose event is
+        // being handled waits for itself; and the lock of a device's tables may be held for hours.
+        @Test("The rule's process touches no table, waits for no cookie and for no lock of tables")
+        func ruleTouchesNothing() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await rig.activate()
+                let events = "\(rig.directory)/events"
+                let helpers = try await sh(
+                    """
+                    udevadm settle
+                    for lock in /run/dmsnap/activation-*.lock; do
+                        flock --no-fork $lock sleep 120 > /dev/null 2>&1 & echo $!
+                    done
+                    udevadm monitor --kernel --property --subsystem-match=block \
+                    > \(events) 2>&1 & echo $!
+                    """
+                ).replacing("\n", with: " ")
+                do {
+                    try await eventually("all locks are held, and events are seen") {
+                        try await sh(
+                            """
+                            grep -q KERNEL \(events) || exit 0
+                            for lock in /run/dmsnap/activation-*.lock; do
+                                if flock --nonblock $lock true; then exit 0; fi
+                            done
+                            echo held
+                            """) == "held"
+                    }
+                    let tables = try await sh(Self.tables)
+                    // The monitor would open it itself after five seconds.
+                    try await sh("mount \(rig.path()) \(rig.mountPoint)")
+                    try await eventually("the session is open", within: 4) {
+                        !rig.openSessions().isEmpty
+                    }
+                    let session = try #require(rig.openSessions().first)
+                    #expect(try await sh("dmesg").contains("\(session): opened"))
+                    // Its event is over, and with it whatever the rule's process has waited for.
+                    try await sh("udevadm settle --timeout=2")
+                    #expect(try await sh(Self.tables) == tables)
+                    let seen = try await sh("cat \(events)")
+                    #expect(seen.contains("SYNTH_ARG_DMSNAP=opened"))
+                    // A resume, with or without a new table, has one.
+                    #expect(!seen.contains("DM_COOKIE="))
+                    #expect(try await sh("dmsetup udevcookies | tail -n +2").isEmpty)
+                } catch {
+                    try await sh("kill \(helpers)")
+                    throw error
+                }
+                try await sh("kill \(helpers)")
+                try await rig.unmount()
+            }
+        }
+
+        /// Every table, live or not, and who is suspended.
+        private static let tables = """
+            dmsetup table; dmsetup table --inactive; dmsetup info -c -o name,uuid,attr,events
+            """
+
         @Test("Without a udev rule the monitor opens the session itself, and says so")
         func withoutRule() async throws {
             try await Rig.with(.image) { rig in

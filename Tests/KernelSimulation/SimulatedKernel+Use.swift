@@ -45,10 +45,13 @@ extension SimulatedKernel {
         }
     }
 
-    /// A loop device attached by hand.
-    package func attachByHand(_ file: FilePath, as index: UInt32) throws {
+    /// A loop device attached by hand, to the whole file or with an offset.
+    package func attachByHand(
+        _ file: FilePath, as index: UInt32, isWhole: Bool = true
+    ) throws {
         let found = try attach(file)
         loops[index] = loops.removeValue(forKey: found.number.minor)
+        loops[index]?.isWhole = isWhole
     }
 
     /// Everything that is attached or loaded, for tests that nothing is left.

@@ -1,7 +1,7 @@
 package import Block
 package import DeviceMapper
 package import FoundationEssentials
-import Sessions
+package import Sessions
 package import SystemPackage
 
 /// A kernel for the domain's tests: plain files are its disks, and dm-snapshot's rules are kept.
@@ -23,6 +23,7 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         var backing: FilePath
         var fileSystem: UInt64
         var inode: UInt64
+        var isWhole = true
     }
 
     struct Mapped {
@@ -169,13 +170,16 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     }
 
     package func loops(
-        on file: FilePath
-    ) throws(SystemError) -> [(path: FilePath, number: DeviceNumber)] {
-        try enter("loops", file.string)
-        let status = try FileStatus(file)
+        onInode inode: UInt64, fileSystem: UInt64
+    ) throws(SystemError) -> [AttachedLoop] {
+        try enter("loops", "inode \(inode)")
         return loops.sorted { $0.key < $1.key }.filter {
-            $0.value.inode == status.inode && $0.value.fileSystem == status.fileSystem
-        }.map { (loopPath($0.key), DeviceNumber(major: 7, minor: $0.key)) }
+            $0.value.inode == inode && $0.value.fileSystem == fileSystem
+        }.map { index, loop in
+            AttachedLoop(
+                path: loopPath(index), number: DeviceNumber(major: 7, minor: index),
+                isWhole: loop.isWhole)
+        }
     }
 
     package func detachLoop(_ path: FilePath) throws(SystemError) {

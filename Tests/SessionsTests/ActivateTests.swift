@@ -86,6 +86,42 @@ import Testing
         try check(world)
     }
 
+    @Test("An image that a part is attached of is refused as well")
+    func partAttached() throws {
+        let world = try World()
+        let image = try world.image()
+        try world.kernel.attachByHand(image, as: 3, isWhole: false)
+        let error = #expect(throws: SessionsError.self) { try world.activate(image) }
+        #expect(error?.exitStatus == .busy)
+    }
+
+    @Test("A path that is not UTF-8 is refused, by whatever name, before anything is touched")
+    func notText() throws {
+        let world = try World()
+        let bytes = world.directory.path.string.utf8.map { CChar(bitPattern: $0) } + [0x2F, -1]
+        let path = FilePath(platformString: bytes + [0])
+        try FileDescriptor.open(
+            path, .writeOnly, options: .create, permissions: .ownerReadWrite
+        ).closeAfter { _ = try OwnedDescriptor.open(path, .readWrite).resize(to: ByteCount(4096)) }
+        defer { try? Files.remove(path) }
+        let link = world.directory.path.appending("link")
+        try symbolicLink(link, to: path)
+        // An argument comes with U+FFFD for what isn't UTF-8.
+        for name in [path.string, link.string] {
+            let error = #expect(throws: SessionsError.self) {
+                try world.service().activate(name)
+            }
+            #expect(error?.exitStatus == .usage)
+            #expect(error?.description.contains("UTF-8") == true)
+        }
+        let error = #expect(throws: SessionsError.self) {
+            try world.service().activate(world.disk().string, directory: FilePath(path.string))
+        }
+        #expect(error?.exitStatus == .usage)
+        #expect(world.kernel.calls == [])
+        #expect(!Files.exists(FilePath(path.string)))
+    }
+
     @Test("A mounted disk is refused before anything is touched")
     func mounted() throws {
         let world = try World()

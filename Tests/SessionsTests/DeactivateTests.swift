@@ -77,14 +77,92 @@ import Testing
         #expect(try world.kernel.bytes(of: disk) == before)
     }
 
-    @Test("An image that is gone can still be deactivated by its path")
-    func gone() throws {
+    @Test(
+        "An image that is gone, moved or replaced can still be deactivated, and leaves no loop device",
+        arguments: 0..<3)
+    func gone(how: Int) throws {
         let world = try World()
         let image = try world.image()
         try world.activate(image)
-        try Files.remove(image)
-        try world.service().deactivate(image.string)
+        let name = try world.session()
+        let aside = image.appendingSuffix(".aside")
+        try how == 0 ? Files.remove(image) : Files.rename(image, to: aside)
+        if how == 2 { _ = try world.image() }
+        try world.service().deactivate(try world.activation().path)
         #expect(try world.service().activations().isEmpty)
+        #expect(world.kernel.remains == [])
+        #expect(try world.service().session(named: name).record.state == .closed)
+    }
+
+    @Test(
+        "While the sessions' file system isn't mounted a device stays activated", arguments: 0..<3)
+    func unmounted(below: Int) throws {
+        let world = try World()
+        let disk = try world.disk()
+        let before = try world.kernel.bytes(of: disk)
+        try world.activate(disk)
+        guard case .opened(let name) = try world.mount() else { throw Unexpected("no session") }
+        try world.scribble()
+        world.kernel.reboot()
+        // Below the mount point is nothing, an empty directory, or one from an activation there.
+        let base = world.layout.defaultSessions
+        let aside = base.appendingSuffix(".aside")
+        try Files.rename(base, to: aside)
+        if below > 0 { try Files.makeDirectory(base) }
+        if below > 1 { try Files.makeDirectory(base.appending(".armed")) }
+        let error = #expect(throws: SessionsError.self) {
+            try world.service().deactivate(disk.string)
+        }
+        #expect(error?.exitStatus == .noInput)
+        #expect(error?.description.contains(base.appending(name.text).string) == true)
+        #expect(try world.activation().session == name.text)
+        if below > 1 { try Files.removeDirectory(base.appending(".armed")) }
+        if below > 0 { try Files.removeDirectory(base) }
+        try Files.rename(aside, to: base)
+        try world.service().deactivate(disk.string)
+        #expect(try world.service().session(named: name.text).record.state == .closed)
+        _ = try world.service().restore(RestoreRequest(session: name.text))
+        #expect(try world.kernel.bytes(of: disk) == before)
+    }
+
+    @Test("A deactivation that a crash cut short waits for the sessions' file system, too")
+    func unmountedHalfway() throws {
+        let world = try World()
+        let disk = try world.disk()
+        try world.activate(disk)
+        try world.scribble()
+        _ = try world.service().change(world.activation().id) { $0.phase = .deactivating }
+        world.kernel.reboot()
+        let base = world.layout.defaultSessions
+        let aside = base.appendingSuffix(".aside")
+        try Files.rename(base, to: aside)
+        let error = #expect(throws: SessionsError.self) {
+            try world.service().deactivate(disk.string)
+        }
+        #expect(error?.exitStatus == .noInput)
+        try Files.rename(aside, to: base)
+        _ = try world.service().deactivate(disk.string)
+        #expect(try world.service().activations().isEmpty)
+        #expect(try world.sessions().count == 1)
+    }
+
+    @Test("A session's directory that is gone for good is replaced by an empty one, as it is said")
+    func lostDirectory() throws {
+        let world = try World()
+        let disk = try world.disk()
+        try world.activate(disk)
+        guard case .opened(let name) = try world.mount() else { throw Unexpected("no session") }
+        world.kernel.reboot()
+        let directory = world.layout.defaultSessions.appending(name.text)
+        try Files.removeDirectory(directory)
+        let error = #expect(throws: SessionsError.self) {
+            try world.service().deactivate(disk.string)
+        }
+        #expect(error?.description.contains("make an empty directory") == true)
+        try Files.makeDirectory(directory)
+        try world.service().deactivate(disk.string)
+        #expect(try world.service().activations().isEmpty)
+        try check(world)
     }
 
     @Test("A disk with another name after a reboot is deactivated as the same")

@@ -11,6 +11,7 @@ import Testing
         (.configuration(path: "d", reason: "r"), .usage),
         (.noSuchDevice("d"), .noInput), (.notActivated("d"), .noInput),
         (.noSuchSession("d"), .noInput),
+        (.missingDirectory(device: "d", directory: "d"), .noInput),
         (.busy(device: "d", reason: "r", advice: "a"), .busy),
         (.invalidSession(session: "d", reason: "r"), .damaged),
         (.damagedRecord(path: "d", reason: "r"), .damaged),

@@ -1,4 +1,6 @@
 import Block
+import Dispatch
+import Glibc
 import KernelSimulation
 import StoreTesting
 import SystemPackage
@@ -36,6 +38,27 @@ import Testing
             #expect(error?.exitStatus == .denied)
         }
         #expect(time >= .seconds(Int(ServicePassword.penalty)))
+    }
+
+    @Test("While a wrong guess pauses no other process's is checked")
+    func oneAtATime() throws {
+        try password.set([1, 2, 3], old: nil)
+        try Files.makeDirectory(password.layout.runDirectory)
+        let ended = DispatchSemaphore(value: 0)
+        // Not a task: other tests may be at work in all threads that those have.
+        DispatchQueue.global().async { [password] in
+            _ = #expect(throws: SessionsError.self) { try password.verify([1, 2]) }
+            ended.signal()
+        }
+        // Whoever checks has it, from before the hashing to the end of the pause.
+        var isChecking = false
+        for _ in 0..<2000 where !isChecking {
+            isChecking = try FileLock.takeIfFree(password.layout.passwordLock) == nil
+            usleep(10_000)
+        }
+        #expect(isChecking)
+        ended.wait()
+        try password.verify([1, 2, 3])
     }
 
     @Test("Without a password set none is right")

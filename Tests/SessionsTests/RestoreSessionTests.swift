@@ -152,6 +152,32 @@ import Testing
         }
     }
 
+    // An equal fingerprint doesn't prove that nothing was written, so a crash before the first write
+    // can't be told from one after it.
+    @Test("Cut short before its first write, a restore is completed first, or a later one forced")
+    func cutShortEarly() throws {
+        let (whole, _, names, _) = try chain(false)
+        let steps = try Steps.counting {
+            _ = try whole.service().restore(RestoreRequest(session: names[1]))
+        }.changes
+        var marked = 0
+        for step in 1...steps {
+            let (world, disk, names, states) = try chain(false)
+            let request = RestoreRequest(session: names[1])
+            let what = Steps.dying(before: step) { _ = try world.service().restore(request) }
+            guard try world.kernel.bytes(of: disk) == states[3] else { break }
+            if try world.service().session(named: names[2]).record.undoneBy != nil {
+                marked += 1
+                let error = try refusal(world, .init(session: names[2]), disk)
+                #expect(error?.exitStatus == .damaged, "\(what)")
+                #expect(error?.description.contains("must be run again") == true, "\(what)")
+            }
+            _ = try world.service().restore(request)
+            #expect(try world.kernel.bytes(of: disk) == states[1], "\(what)")
+        }
+        #expect(marked > 0)
+    }
+
     @Test("A restore to another device that was cut short excuses nothing of the session's own")
     func otherMarker() throws {
         let (world, disk, names, states) = try chain(false)

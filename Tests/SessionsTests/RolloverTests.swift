@@ -90,6 +90,22 @@ import Testing
         try check(world)
     }
 
+    @Test("A write to a chunk that the store had already, just before the suspend, is in the end")
+    func writeUnseen() throws {
+        let world = try armed()
+        let disk = world.kernel.blockDevices()[0]
+        try world.kernel.write([1], at: 0, to: world.origin())
+        // No status shows it, and nobody has the device open any more.
+        world.kernel.whenSuspended = { _ in try? TemporaryDirectory.patch(disk, at: 512, [7]) }
+        guard case .closed = try world.service().rollOver(world.activation().id) else {
+            throw Unexpected("no session")
+        }
+        world.kernel.whenSuspended = { _ in }
+        try world.service().deactivate(disk.string)
+        // The chain goes on: the device is as the session left it.
+        #expect(try world.activate(disk).nextIndex == 1)
+    }
+
     @Test("With nothing written and no session there is nothing to exchange")
     func nothing() throws {
         let world = try armed()

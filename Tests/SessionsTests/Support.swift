@@ -12,6 +12,13 @@ func setMode(_ path: FilePath, _ mode: UInt32) throws {
     }
 }
 
+func symbolicLink(_ path: FilePath, to target: FilePath) throws {
+    let result = unsafe target.withPlatformString { target in
+        unsafe path.withPlatformString { unsafe symlink(target, $0) }
+    }
+    guard result == 0 else { throw Errno(rawValue: errno) }
+}
+
 /// Holds a world against what always holds.
 ///
 /// - Parameter what: what had happened.

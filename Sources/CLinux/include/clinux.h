@@ -24,8 +24,10 @@ int clinux_loop_get_free(int control_fd);
 int clinux_loop_configure(
     int loop_fd, int backing_fd, uint32_t block_size, int read_only, int direct_io);
 int clinux_loop_clear(int loop_fd);
-// The device and inode number of the backing file, which LOOP_GET_STATUS64 gives unabridged.
-int clinux_loop_backing(int loop_fd, uint64_t *device, uint64_t *inode, uint64_t *offset);
+// The device and inode number of the backing file, which LOOP_GET_STATUS64 gives unabridged, and the
+// part of it that the loop device has: from `offset` on, `limit` bytes (0: to its end).
+int clinux_loop_backing(
+    int loop_fd, uint64_t *device, uint64_t *inode, uint64_t *offset, uint64_t *limit);
 
 // Device-mapper's own control device (linux/dm-ioctl.h, DM_DEV_ARM_POLL): after it, poll(2) on
 // `control_fd` reports the next event of any device-mapper device. libdevmapper keeps its own

@@ -21,6 +21,21 @@ struct NoDeviceMapper: Error, CustomStringConvertible {
     }
 }
 
+/// How a test's device comes to be, and goes.
+struct Attachment: Sendable {
+    /// A script that prints the device's node. `$file` has its contents, and `$directory` is the
+    /// test's own.
+    let attach: String
+    /// A script that takes `$device` down again.
+    let detach: String
+
+    /// A loop device over the file.
+    static func loop(sector: Int = 512) -> Attachment {
+        Attachment(
+            attach: "losetup -f --show -b \(sector) \"$file\"", detach: "losetup -d $device")
+    }
+}
+
 /// A device of a test's own, with what the test does to it.
 struct Rig {
     let kind: DeviceKind
@@ -34,6 +49,8 @@ struct Rig {
     let mountPoint: String
     /// The sessions' base directory.
     let base: String
+    /// How it goes again; nil for an image, which dmsnap attaches.
+    private let attachment: Attachment?
     /// What to mount while it is activated. Asked for once: a program takes a quarter of a second to
     /// start in User-Mode Linux.
     private let origin = Origin()
@@ -45,8 +62,8 @@ struct Rig {
     /// Makes a device of `size` bytes, runs `body` on it, and takes everything down again; what the
     /// test leaves behind fails it.
     static func with(
-        _ kind: DeviceKind, size: Int = 64 << 20, name: String = "disk.img", sector: Int = 512,
-        _ body: (Rig) async throws -> Void
+        _ kind: DeviceKind, size: Int = 64 << 20, name: String = "disk.img",
+        attachment: Attachment = .loop(), _ body: (Rig) async throws -> Void
     ) async throws {
         let before = try await prepareMachine()
         let directory = try await sh("mktemp -d \"${DMSNAP_TEST_DIRECTORY:-/var/tmp}/rig.XXXXXX\"")
@@ -54,10 +71,13 @@ struct Rig {
         try await sh("truncate -s \(size) \(quoted(file)); mkdir \(directory)/mnt")
         let device =
             kind == .image
-            ? file : try await sh("losetup -f --show -b \(sector) \(quoted(file))")
+            ? file
+            : try await sh(
+                "file=\(quoted(file)); directory=\(directory); \(attachment.attach)")
         let rig = Rig(
             kind: kind, directory: directory, file: file, device: device,
-            mountPoint: "\(directory)/mnt", base: "\(directory)/snapshot")
+            mountPoint: "\(directory)/mnt", base: "\(directory)/snapshot",
+            attachment: kind == .image ? nil : attachment)
         do {
             try await body(rig)
         } catch {
@@ -102,7 +122,9 @@ struct Rig {
             try await run("pgrep", ["-x", "dmsnap"]).status != 0
         }
         try await sh("umount -R \(quoted(base)) 2>/dev/null || true")
-        if kind == .block { try await sh("losetup -d \(device)") }
+        if let attachment {
+            try await sh("device=\(device); directory=\(directory); \(attachment.detach)")
+        }
         try await sh("rm -rf \(quoted(directory))")
     }
 
