@@ -121,7 +121,8 @@ let package = Package(
         .testTarget(
             name: "SessionsTests",
             dependencies: [
-                "Block", "DeviceMapper", "ExceptionStore", "Restore", "Sessions", "StoreTesting",
+                "Block", "DeviceMapper", "ExceptionStore", "SessionArchive", "Restore", "Sessions",
+                "StoreTesting",
                 "KernelSimulation", system,
             ],
             swiftSettings: strict),

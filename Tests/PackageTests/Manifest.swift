@@ -3,7 +3,7 @@
 struct Manifest {
     struct Target {
         var name: String
-        /// Tests, or what they share.
+        /// Tests, what they share, or what measures.
         var isTest: Bool
         /// The modules that the target may import, in the manifest's order.
         var dependencies: [String]
@@ -41,7 +41,8 @@ struct Manifest {
             targets.append(
                 Target(
                     name: String(name.1),
-                    isTest: match.1 == "testTarget" || call.contains("path: \"Tests/"),
+                    isTest: match.1 == "testTarget" || call.contains("path: \"Tests/")
+                        || call.contains("path: \"Benchmarks/"),
                     dependencies: dependencies))
         }
     }
