@@ -7,7 +7,7 @@ internal import ExceptionStore
 /// issued, so one with many in flight can take its place.
 struct SerialTransfer: ~Copyable {
     private let sources: [any ChunkSource]
-    private var buffer: TransferBuffer
+    var buffer: TransferBuffer
 
     init(sources: [any ChunkSource], capacity: Int) {
         self.sources = sources

@@ -11,8 +11,8 @@ public struct VerifiedPlan: Sendable {
     /// How long verifying took.
     public let duration: Duration
 
-    private let checksums: [UInt32]
-    private let batchSize: Int
+    let checksums: [UInt32]
+    let batchSize: Int
 
     /// Reads everything that the plan puts back.
     ///
@@ -63,7 +63,7 @@ public struct VerifiedPlan: Sendable {
             durations: durations)
     }
 
-    private func pass(_ phase: RestorePhase, _ control: RestoreControl) -> RestorePass {
+    func pass(_ phase: RestorePhase, _ control: RestoreControl) -> RestorePass {
         RestorePass(plan: plan, phase: phase, batchSize: batchSize, control: control)
     }
 
@@ -135,7 +135,7 @@ public struct VerifiedPlan: Sendable {
             reason, bytesWritten: plan.totals.bytes, targetTouched: plan.totals.bytes > 0)
     }
 
-    private func names(of batch: borrowing Batch) -> [SourceName] {
+    func names(of batch: borrowing Batch) -> [SourceName] {
         Set(batch.pieces.map { $0.extent.source }).sorted().map {
             SourceName(index: $0, path: plan.sources[$0].path)
         }
