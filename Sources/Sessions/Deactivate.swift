@@ -17,6 +17,7 @@ extension SnapshotService {
         return try operating(on: found.id) { current in
             guard let activation = try recoverLocked(current) else { return nil }
             try refuseOpen(activation)
+            try refuseToLoseMerge(activation)
             try change(activation.id) { $0.phase = .deactivating }
             let origin = try MapperNames.origin(activation)
             for _ in 0..<50 {
@@ -92,6 +93,7 @@ extension SnapshotService {
                 try kernel.detachLoop(loop.path)
             }
         }
+        try discardMergingStore(activation)
         _ = try registry.update { document throws(SessionsError) in
             document[id: activation.id] = nil
         }

@@ -30,7 +30,8 @@ public struct DeviceStatus: Sendable, Codable {
     public let kind: Activation.Kind
     /// The open session's name.
     public let session: String?
-    /// Why the chain is broken, if somebody was seen writing past us; else nil.
+    /// Why the chain is broken, if somebody was seen writing past us, or why an online restore has
+    /// stopped; else nil.
     public let warning: String?
     /// In bytes.
     public let chunkSize: UInt64
@@ -38,10 +39,12 @@ public struct DeviceStatus: Sendable, Codable {
     public let storeUsedBytes: UInt64?
     /// Bytes that the store has.
     public let storeLimitBytes: UInt64?
+    /// The online restore that is under way.
+    public let merge: MergeProgress?
 
     private enum CodingKeys: String, CodingKey {
         case device, name, path, state, kind, session, chunkSize, storeUsedBytes, storeLimitBytes
-        case warning
+        case warning, merge
     }
 
     /// Writes every key, also those that are null.
@@ -57,6 +60,7 @@ public struct DeviceStatus: Sendable, Codable {
         try container.encode(storeUsedBytes, forKey: .storeUsedBytes)
         try container.encode(storeLimitBytes, forKey: .storeLimitBytes)
         try container.encode(warning, forKey: .warning)
+        try container.encode(merge, forKey: .merge)
     }
 }
 
@@ -139,11 +143,12 @@ extension SnapshotService {
         }
         if activation.isInvalid { state = .invalid }
         if origin?.hasLiveTable != true { state = .missing }
+        let merge = try mergeProgress(activation)
         return DeviceStatus(
             device: activation.path, name: activation.name, path: path(of: activation),
             state: state, kind: activation.kind, session: activation.session,
-            warning: activation.broken, chunkSize: activation.chunkSize.bytes, storeUsedBytes: used,
-            storeLimitBytes: limit)
+            warning: activation.broken ?? merge?.failure, chunkSize: activation.chunkSize.bytes,
+            storeUsedBytes: used, storeLimitBytes: limit, merge: merge)
     }
 
     /// What a list of sessions shows of one.

@@ -30,7 +30,9 @@ struct CrashScenario: Sendable, CustomTestStringConvertible {
         self.act = act
     }
 
-    static let all = [
+    static let all = plain + online
+
+    private static let plain = [
         CrashScenario("activating a disk", prepare: { _ in }, act: { try $0.activate() }),
         CrashScenario(
             "activating an image", isImage: true, prepare: { _ in }, act: { try $0.activate() }),
@@ -123,6 +125,37 @@ struct CrashScenario: Sendable, CustomTestStringConvertible {
     ]
 }
 
+extension CrashScenario {
+    private static let online = [
+        CrashScenario(
+            "restoring online", writes: true,
+            prepare: {
+                try $0.activate()
+                for _ in 0..<3 { try $0.session() }
+            }, act: { try $0.restoreOnline(1) }),
+        CrashScenario(
+            "ending an online restore of an image", isImage: true, writes: true,
+            prepare: {
+                try $0.activate()
+                for _ in 0..<2 { try $0.session() }
+                $0.world.kernel.mergeSpeed = 100
+                try $0.restoreOnline(0)
+            }, act: { try $0.recover() }),
+        CrashScenario(
+            "assembling with an online restore half done", writes: true,
+            prepare: {
+                try $0.activate()
+                for _ in 0..<2 { try $0.session() }
+                $0.world.kernel.mergeSpeed = 0
+                try $0.restoreOnline(0)
+                $0.world.kernel.mergeSpeed = 4
+                _ = try $0.world.service().status()
+                $0.world.kernel.mergeSpeed = 1
+                $0.world.kernel.reboot()
+            }, act: { try $0.assemble() }),
+    ]
+}
+
 /// One run of a scenario: the world, and every contents that the device had while nobody wrote.
 final class Crashed {
     let world: World
@@ -166,6 +199,19 @@ final class Crashed {
         _ = try world.service().restore(RestoreRequest(session: names[index]))
     }
 
+    func restoreOnline(_ index: Int) throws {
+        var request = RestoreRequest(session: names[index])
+        request.online = true
+        do {
+            _ = try world.service().restore(request)
+        } catch SessionsError.busy {
+            // Had it begun, it goes on.
+            if try world.activation().merge == nil { throw Unexpected("a use") }
+        }
+    }
+
+    func recover() throws { try world.service().recover(world.activation().id) }
+
     func assemble() throws {
         for (_, result) in try world.service().assembleAll() { _ = try result.get() }
     }
@@ -175,6 +221,11 @@ final class Crashed {
         let service = try world.service()
         for activation in try service.activations() { try service.recover(activation.id) }
         for activation in try service.missing() { _ = try service.assemble(activation.id) }
+        for _ in 0..<200 where try service.activations().contains(where: { $0.merge != nil }) {
+            for watched in try service.watched() where watched.merge?.isComplete == true {
+                try service.recover(watched.activation.id)
+            }
+        }
         for watched in try service.watched() {
             if watched.uses.isEmpty {
                 _ = try service.rollOver(watched.activation.id)
@@ -193,7 +244,7 @@ final class Crashed {
         }
         if world.kernel.remains != [] { Issue.record("\(what): \(world.kernel.remains) is left") }
         var left = states.dropLast()
-        for session in try world.sessions().reversed() {
+        for session in try world.sessions().reversed() where session.record.continues == nil {
             let name = session.record.name
             if session.record.state != .closed {
                 Issue.record("\(what): \(name) is \(session.record.state)")
