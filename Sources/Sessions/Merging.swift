@@ -224,7 +224,12 @@ extension SnapshotService {
         let origin = try MapperNames.origin(activation)
         if try deviceMapper.info(origin) == nil {
             // Without its store it never goes on, and deactivating is the way out.
-            guard (try? chunksToMerge(activation, merge)) != nil else { return }
+            guard let left = try? chunksToMerge(activation, merge), left > 0 else { return }
+            throw SessionsError.busy(
+                device: activation.path,
+                reason: "session \(merge.session) is being restored online, and not all is back",
+                advice: "run `dmsnap assemble \(activation.path)`, wait for the rest, "
+                    + "then deactivate")
         }
         try refuseMerging(activation, "then deactivate")
     }

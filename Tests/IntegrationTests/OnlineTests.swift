@@ -11,6 +11,7 @@ extension IntegrationTests {
                     """
                     table="0 $(blockdev --getsz \(rig.device)) linear \(rig.device) 0"
                     dmsetup create slow --uuid SLOW --table "$table"
+                    echo \(rig.device) > \(rig.directory)/under
                     readlink -f /dev/mapper/slow
                     """)
                 let slow = Rig(
@@ -34,7 +35,7 @@ extension IntegrationTests {
         private func delay(_ rig: Rig, milliseconds: Int) async throws {
             try await sh(
                 """
-                under=$(dmsetup deps -o blkdevname slow | tr -d "()" | sed "s|.* |/dev/|")
+                under=$(cat \(rig.directory)/under)
                 table="0 $(blockdev --getsz $under) delay $under 0 0 $under 0 \(milliseconds)"
                 dmsetup suspend --nolockfs slow
                 dmsetup load slow --table "$table"
@@ -81,11 +82,40 @@ extension IntegrationTests {
                 #expect(undo.complete)
                 try await rig.restore(undo)
                 #expect(try await rig.checksum() == after)
+                try await failing(rig, session, until: before)
                 #expect(try await sh("ls -A \(rig.base)/.merging").isEmpty)
                 try await rig.deactivate()
                 try await Dmsnap.refuses(
                     online(session), status: 64, saying: [rig.device, "activate it first"])
             }
+        }
+
+        /// An I/O error stops the merge and is told; mended and assembled, it goes on to its end.
+        private func failing(
+            _ rig: Rig, _ session: Dmsnap.Session, until before: String
+        ) async throws {
+            let sessions = rig.directories().count
+            try await delay(rig, milliseconds: 700)
+            try await Dmsnap.must(online(session))
+            try await sh(
+                """
+                table="$(cat \(rig.directory)/under) 0 0 600 1 error_writes"
+                dmsetup suspend --nolockfs slow
+                dmsetup load slow --table "0 $(blockdev --getsz /dev/mapper/slow) flakey $table"
+                dmsetup resume slow
+                """)
+            try await eventually("the kernel stops") {
+                try await sh("dmsetup status \(rig.path())").contains("Merge failed")
+            }
+            #expect(try await rig.checksum() == before)
+            try await delay(rig, milliseconds: 0)
+            let status = try await Dmsnap.must(["status"])
+            #expect(status.contains("restoring session \(session.name) online stopped"))
+            try await Dmsnap.must(["assemble", rig.device])
+            try await eventually("both parts of what undoes it") {
+                rig.directories().count == sessions + 2
+            }
+            #expect(try await rig.checksum() == before)
         }
 
         @Test("Mounted and written to meanwhile, with the monitor killed: nothing is lost")

@@ -161,19 +161,18 @@ import VirtualMachine
                 Self.slow + """
                     slow 0
                     mkfs.ext4 -q -E nodiscard /dev/mapper/slow
-                    activate /dev/mapper/slow
+                    dmsnap activate /dev/mapper/slow --passfile $password --chunk-size 4K > /dev/null
                     origin=$(dmsnap status --json | jq -r '.[0].path')
                     mount $origin /srv/a
                     until_state open
-                    head -c 24M /dev/urandom > /srv/a/file
+                    head -c 12M /dev/urandom > /srv/a/file
                     umount /srv/a
                     until_state armed
                     sum $origin > /etc/after
                     slow 700
                     dmsnap restore --session $(field '.[0].name') --online > /dev/null 2>&1
-                    mount $origin /srv/a
-                    echo meanwhile > /srv/a/meanwhile
-                    umount /srv/a
+                    # Over what is back, and what is not.
+                    dd if=/dev/urandom of=$origin bs=1M count=16 seek=4 oflag=direct status=none
                     sum $origin > /etc/shown
                     sync
                     dmsnap status --json | jq -e '.[0].merge.bytesDone < .[0].merge.bytesTotal'
@@ -190,18 +189,13 @@ import VirtualMachine
                         [ $(dmsetup table $origin | cut -d' ' -f3) != snapshot-origin ] || break
                         sleep 0.1
                     done
-                    until_state armed
                     sum $origin | cmp - /etc/shown && echo ended
-                    mount $origin /srv/a
-                    cat /srv/a/meanwhile
-                    umount /srv/a
-                    until_state armed
                     ls -A /snapshot/.merging
                     dmsnap restore --session $(field '.[1].name') > /dev/null 2>&1
                     sum $origin | cmp - /etc/after && echo undone
                     """)
             #expect(
-                end.split(separator: "\n") == ["shown", "ended", "meanwhile", "undone"])
+                end.split(separator: "\n") == ["shown", "ended", "undone"])
         }
     }
 

@@ -131,13 +131,13 @@ extension CrashScenario {
             "restoring online", writes: true,
             prepare: {
                 try $0.activate()
-                for _ in 0..<3 { try $0.session() }
+                for _ in 0..<2 { try $0.session() }
             }, act: { try $0.restoreOnline(1) }),
         CrashScenario(
             "ending an online restore of an image", isImage: true, writes: true,
             prepare: {
                 try $0.activate()
-                for _ in 0..<2 { try $0.session() }
+                try $0.session()
                 $0.world.kernel.mergeSpeed = 100
                 try $0.restoreOnline(0)
             }, act: { try $0.recover() }),
@@ -145,7 +145,7 @@ extension CrashScenario {
             "assembling with an online restore half done", writes: true,
             prepare: {
                 try $0.activate()
-                for _ in 0..<2 { try $0.session() }
+                try $0.session()
                 $0.world.kernel.mergeSpeed = 0
                 try $0.restoreOnline(0)
                 $0.world.kernel.mergeSpeed = 4
@@ -164,6 +164,8 @@ final class Crashed {
     private(set) var states: [[UInt8]]
     private(set) var names: [String] = []
     private let writes: Bool
+    /// The state that an online restore goes back to.
+    private var goal: Int?
 
     init(_ scenario: CrashScenario, seed: UInt64) throws {
         world = try World(seed: seed)
@@ -202,6 +204,7 @@ final class Crashed {
     func restoreOnline(_ index: Int) throws {
         var request = RestoreRequest(session: names[index])
         request.online = true
+        goal = index
         do {
             _ = try world.service().restore(request)
         } catch SessionsError.busy {
@@ -237,6 +240,13 @@ final class Crashed {
 
     /// Goes back through every session, the latest first, and finds every state again.
     func verify(_ what: String) throws {
+        // An online restore has either not happened, or has come to its end.
+        if let goal,
+            ![states[goal], states[states.count - 1]].contains(
+                try world.kernel.bytes(of: path))
+        {
+            Issue.record("\(what): the restore is neither whole nor not begun")
+        }
         for activation in try world.service().activations() {
             let name = try world.origin(activation)
             for _ in 0..<2 { world.kernel.unmount(name) }

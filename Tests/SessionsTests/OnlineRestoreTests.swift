@@ -253,36 +253,6 @@ import Testing
         #expect(try world.kernel.bytes(of: disk) == states[0])
     }
 
-    @Test(
-        "Dead before any step, it has either not happened, or goes on to its end",
-        arguments: [false, true])
-    func dying(isRebooted: Bool) throws {
-        let (whole, _, names, _) = try chain()
-        let steps = try Steps.counting {
-            _ = try whole.service().restore(online(names[1]))
-        }.changes
-        for step in 1...steps {
-            let (world, disk, names, states) = try chain()
-            let what = Steps.dying(before: step) {
-                _ = try world.service().restore(online(names[1]))
-            }
-            if isRebooted {
-                world.kernel.reboot()
-                for (_, result) in try world.service().assembleAll() { _ = try result.get() }
-            } else {
-                try world.service().recover(world.activation().id)
-            }
-            let isBegun = try world.activation().merge != nil
-            let shown = try world.kernel.contents(ofMapped: world.origin())
-            try wait(world)
-            let now = try world.kernel.bytes(of: disk)
-            #expect(now == states[isBegun ? 1 : 3] || now == states[1], "\(what)")
-            #expect(shown == now, "\(what)")
-            _ = try world.service().rollOver(world.activation().id)
-            try check(world, what, afterDeath: true)
-        }
-    }
-
     @Test("A registry from before there was such a thing is read")
     func oldRegistry() throws {
         let (world, _, _, _) = try chain()
