@@ -11,7 +11,8 @@ struct Restore: ParsableCommand {
         abstract: "Put a device back to what it was before a session's mount.",
         discussion: """
             Everything is read and checked before the first byte is written. Through an activated \
-            device the restore is itself a session, which undoes it when restored.
+            device the restore is itself a session, which undoes it when restored. With --online \
+            the kernel puts the contents back while the device can be mounted already.
             """)
 
     @OptionGroup var session: SessionOptions
@@ -25,6 +26,9 @@ struct Restore: ParsableCommand {
     @Flag(help: "Read and check everything, write nothing.")
     var dryRun = false
 
+    @Flag(help: "Let the kernel do it while the device can be mounted (an activated one).")
+    var online = false
+
     @Flag(help: "Go on though the device was written since its last session.")
     var force = false
 
@@ -37,6 +41,7 @@ struct Restore: ParsableCommand {
         request.device = device ?? dev
         request.dryRun = dryRun
         request.force = force
+        request.online = online
         let service = try SnapshotService.forFiles(
             to: "restore a device", named: session.named)
         // The first signal stops cleanly between two writes.
@@ -59,6 +64,16 @@ struct Restore: ParsableCommand {
                 checked, nothing written.
                 """)
             return
+        }
+        if outcome.isOnline {
+            // Somebody has to see its end.
+            try MonitorLauncher.ensureRunning(service.layout)
+            return try Output.print(
+                """
+                \(Output.visible(outcome.device)): restoring \(sessions) online: \(bytes) to put \
+                back. It shows what it was before that mount, and can be mounted now.
+                `dmsnap status` shows how much is back.
+                """)
         }
         let damage = outcome.report.damage
         if damage.isEmpty {

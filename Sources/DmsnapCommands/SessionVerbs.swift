@@ -80,6 +80,7 @@ struct Show: ParsableCommand {
             lines.insert(("mounted on", "\(mountPoint) (\(record.fileSystem ?? "?"))"), at: 5)
         }
         if let restored = record.restoreOf { lines.append(("restore of", restored)) }
+        if let began = record.continues { lines.append(("begun in", began)) }
         let width = lines.map { $0.0.count }.max() ?? 0
         let text = lines.map { key, value in
             key + String(repeating: " ", count: width - key.count + 2) + Output.visible(value)

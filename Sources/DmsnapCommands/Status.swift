@@ -41,7 +41,18 @@ struct Status: ParsableCommand {
         }
         try Output.print(Output.table(["DEVICE", "MOUNT", "STATE", "SESSION", "STORE"], rows))
         for one in all {
-            guard let warning = one.warning else { continue }
+            guard let merge = one.merge else { continue }
+            try Output.print(
+                """
+                \(Output.visible(one.path)): restoring session \(merge.session) online: \
+                \(merge.percent) % back
+                """)
+            if let failure = merge.failure {
+                try Output.print("warning: \(Output.visible(failure))")
+            }
+        }
+        for one in all {
+            guard let warning = one.warning, warning != one.merge?.failure else { continue }
             try Output.print(
                 """
                 warning: \(Output.visible(warning)): sessions up to now restore only with --force

@@ -36,6 +36,10 @@ public enum ExceptionStoreError: Error, Hashable, Sendable {
     case sizeOverflow
     /// The store was written while it was being read, so it was not closed.
     case changedWhileReading
+    /// What is to be written to a store comes neither behind the rest nor at a chunk's border.
+    case outOfOrder(originOffset: UInt64)
+    /// Fewer exceptions were written to a store than it was made for.
+    case tooFewExceptions(UInt64, wanted: UInt64)
 }
 
 /// What is wrong with one entry.
@@ -84,6 +88,10 @@ extension ExceptionStoreError: CustomStringConvertible {
             "a size is larger than any file or device can be"
         case .changedWhileReading:
             "the store changed while it was read: it is still in use"
+        case .outOfOrder(let offset):
+            "what belongs at \(offset) comes out of its order"
+        case .tooFewExceptions(let count, let wanted):
+            "\(count) exceptions were written, and not \(wanted)"
         }
     }
 }

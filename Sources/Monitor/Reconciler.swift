@@ -20,6 +20,8 @@ struct Reconciler {
     static let probing: Duration = .milliseconds(50)
     /// How often to look at devices whose open count and fill nobody tells of.
     static let slow: Duration = .seconds(5)
+    /// How often to look how far an online restore is; the kernel sends no event at its end.
+    static let merging: Duration = .seconds(1)
 
     let service: SnapshotService
     let log: Logger
@@ -59,7 +61,7 @@ struct Reconciler {
                 if case .after(let soon) = wish, case .after(let other) = next {
                     next = .after(min(soon, other))
                 }
-                complaints[one.activation.id] = nil
+                if one.merge?.failure == nil { complaints[one.activation.id] = nil }
             } catch {
                 complain(one.activation, "\(error)")
             }
@@ -128,6 +130,7 @@ struct Reconciler {
 
     private mutating func reconcile(_ one: Watched) throws(SessionsError) -> Next {
         try warn(one)
+        if let merge = one.merge { return try tend(one, merge) }
         if one.activation.session != nil {
             announced[one.activation.id] = nil
             return try one.uses.isEmpty ? close(one) : .after(Self.slow)
@@ -137,6 +140,25 @@ struct Reconciler {
         // Written to without a mount, and let go of: that is a session of its own.
         if one.openCount == 0, holdsWrites(one) { return try close(one) }
         return .after(Self.slow)
+    }
+
+    /// An online restore is under way: sessions open as ever, and none is closed before its end.
+    private mutating func tend(
+        _ one: Watched, _ merge: MergeProgress
+    ) throws(SessionsError) -> Next {
+        if merge.isComplete {
+            try service.recover(one.activation.id)
+            log.info("\(one.activation.path): session \(merge.session) is back")
+            return .after(Self.probing)
+        }
+        var next: Next = .after(Self.merging)
+        if one.activation.session != nil {
+            announced[one.activation.id] = nil
+        } else if !one.uses.isEmpty || isHeld(one) {
+            if case .after(let soon) = try open(one) { next = .after(min(soon, Self.merging)) }
+        }
+        if let failure = merge.failure { complain(one.activation, failure) }
+        return next
     }
 
     /// Open for long, written to, and by nothing that /proc or sysfs names: a use all the same.

@@ -34,6 +34,14 @@ internal import Synchronization
         try body(&span)
     }
 
+    /// Lends a part for reading.
+    func use<Result, Failure: Error>(
+        _ slot: Range<Int>, _ body: (Span<UInt8>) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        let part = unsafe UnsafeBufferPointer(rebasing: memory[slot])
+        return try body(unsafe Span(_unsafeElements: part))
+    }
+
     /// A part's checksum, after that of the parts before it.
     func checksum(of slot: Range<Int>, after seed: UInt64) -> UInt64 {
         let part = unsafe UnsafeBufferPointer(rebasing: memory[slot])

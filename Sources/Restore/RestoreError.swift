@@ -43,6 +43,10 @@ public struct RestoreError: Error, Sendable {
         case targetNotSynchronized(SystemError)
         /// What was read back from this range is not what was written.
         case readBackDiffers(ByteRange)
+        /// The old contents could not be unpacked into this exception store.
+        case unpacking(FilePath, ExceptionStoreError)
+        /// The exception store does not hold what was unpacked into it.
+        case unpackedDiffers(FilePath)
         /// The caller asked to stop; `done` of `total` bytes of the phase were done.
         case cancelled(RestorePhase, done: UInt64, total: UInt64)
     }

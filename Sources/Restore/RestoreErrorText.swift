@@ -44,6 +44,10 @@ extension RestoreError.Reason: CustomStringConvertible {
             "the target didn't confirm what was written: \(error)"
         case .readBackDiffers(let range):
             "the target doesn't hold what was written to \(range)"
+        case .unpacking(let path, let error):
+            "the old contents can't be unpacked to \(path): \(error)"
+        case .unpackedDiffers(let path):
+            "\(path) doesn't hold what was unpacked to it"
         case .cancelled(let phase, let done, let total):
             "stopped on request while \(phase): \(done) of \(total) bytes"
         }

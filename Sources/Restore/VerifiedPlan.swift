@@ -11,8 +11,9 @@ public struct VerifiedPlan: Sendable {
     /// How long verifying took.
     public let duration: Duration
 
-    private let verification: Verification
-    private let settings: EngineSettings
+    let verification: Verification
+    let options: RestoreOptions
+    let settings: EngineSettings
 
     /// Reads everything that the plan puts back.
     ///
@@ -34,6 +35,7 @@ public struct VerifiedPlan: Sendable {
             throw RestoreError(.damaged(damage))
         }
         self.plan = plan
+        self.options = options
         self.settings = settings
         self.duration = start.duration(to: clock.now)
     }
@@ -73,7 +75,7 @@ public struct VerifiedPlan: Sendable {
             durations: durations)
     }
 
-    private func slots() -> [BatchSlot] {
+    func slots() -> [BatchSlot] {
         BatchSlot.make(settings.slots, capacity: verification.layout.capacity, settings)
     }
 
@@ -116,7 +118,7 @@ public struct VerifiedPlan: Sendable {
         return start.duration(to: clock.now)
     }
 
-    private func checkUnchanged(_ slot: BatchSlot) throws(RestoreError.Reason) {
+    func checkUnchanged(_ slot: BatchSlot) throws(RestoreError.Reason) {
         if let failure = slot.failures.first {
             let extent = failure.extent
             throw .source(

@@ -314,18 +314,20 @@ extension SnapshotService {
 
     /// Loads both tables; the origin's first resume comes last, when its snapshot is there, so that
     /// it splits bios at the snapshot's chunks and no write ever finds it without one.
+    ///
+    /// - Parameter merging: the origin's table while a store is merged into it.
     func loadTables(
-        _ activation: Activation, source: DeviceNumber, store: DeviceNumber
+        _ activation: Activation, source: DeviceNumber, store: DeviceNumber,
+        merging: Target? = nil
     ) throws {
         let name = try MapperNames.origin(activation)
         try deviceMapper.inTransaction { transaction in
             try deviceMapper.create(
                 name, uuid: MapperNames.originUUID(activation), in: transaction,
                 visibility: .disk)
-            try deviceMapper.load(
-                name,
-                [.snapshotOrigin(SnapshotOriginTarget(origin: source), length: length(activation))],
-                isReadOnly: false)
+            let plain = Target.snapshotOrigin(
+                SnapshotOriginTarget(origin: source), length: length(activation))
+            try deviceMapper.load(name, [merging ?? plain], isReadOnly: false)
             // Whoever called this undoes it: waiting for udev may fail when all this has not.
             var undone = Undo()
             try loadSnapshot(

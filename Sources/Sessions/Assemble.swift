@@ -60,8 +60,10 @@ extension SnapshotService {
             }
             let origin = try MapperNames.origin(current)
             if try deviceMapper.info(origin)?.hasLiveTable == true {
-                _ = try recoverLocked(current)
-                return .alreadyAssembled
+                let recovered = try recoverLocked(current)
+                guard let recovered, try takeDownFailedMerge(recovered) else {
+                    return .alreadyAssembled
+                }
             }
             guard Files.exists(current.base), let found = try locate(current) else {
                 return .notThere
@@ -75,8 +77,9 @@ extension SnapshotService {
             }
             if current.kind == .image { try attachImage(located) }
             try refuseResized(located)
-            let interrupted = try closeLastBoot(&located)
-            try armAgain(located)
+            let merge = try mergeToGoOn(located)
+            let interrupted = try closeLastBoot(&located, merge)
+            try armAgain(located, merge)
             // The raw device was kept from everybody; now its rules may give it its links.
             try kernel.trigger(source(located).number)
             return .assembled(interrupted: interrupted)
@@ -127,7 +130,11 @@ extension SnapshotService {
     /// Makes sessions of the stores of the last boot, the older first.
     ///
     /// - Returns: the session that was open, now marked interrupted.
-    private func closeLastBoot(_ activation: inout Activation) throws -> Session? {
+    private func closeLastBoot(
+        _ activation: inout Activation, _ merge: OnlineMerge?
+    ) throws -> Session? {
+        // Whatever was given up or has ended since, the registry knows.
+        activation = try change(activation.id) { _ in }
         let now = try kernel.fingerprint(source(activation).path)
         if let next = activation.nextStore {
             // The exchange was under way. If the kernel had written the new store's header, it may
@@ -150,6 +157,11 @@ extension SnapshotService {
             current.store += 1
             current.session = nil
             current.isInvalid = false
+            current.restored = merge.map { merge in
+                OnlineTrace(
+                    session: merge.session,
+                    continues: current.restored?.continues ?? session?.record.name)
+            }
             current.baseline = now
             if let session { current.nextIndex = session.record.index + 1 }
             if isBroken || current.isBrokenInside { current.startChain() }
@@ -167,7 +179,7 @@ extension SnapshotService {
         return start.contains { $0 != 0 }
     }
 
-    private func armAgain(_ activation: Activation) throws {
+    private func armAgain(_ activation: Activation, _ merge: OnlineMerge?) throws {
         var undo = Undo()
         do {
             let directory = activation.armedDirectory(activation.store)
@@ -177,8 +189,19 @@ extension SnapshotService {
             let loop = try kernel.attachLoop(
                 Layout.store(in: directory), sector: activation.sector)
             let source = try source(activation)
+            var merging: Target?
+            if let merge {
+                undo.add("detaching the store that is merged") {
+                    try detachStore(in: activation.mergingDirectory)
+                }
+                let store = try kernel.attachLoop(
+                    Layout.store(in: activation.mergingDirectory), sector: activation.sector)
+                merging = try mergeTable(activation, merge, on: store.number)
+            }
             undo.add("removing the tables") { try removeTables(activation) }
-            try loadTables(activation, source: source.number, store: loop.number)
+            try loadTables(
+                activation, source: source.number, store: loop.number, merging: merging)
+            if merge != nil { try change(activation.id) { $0.merge?.isRunning = true } }
         } catch {
             throw undo.run(after: error)
         }

@@ -19,6 +19,7 @@ extension SnapshotService {
             guard let activation = try recoverLocked(current) else { return nil }
             try refuseOpen(activation)
             try refuseWithoutStore(activation)
+            try refuseToLoseMerge(activation)
             try change(activation.id) { $0.phase = .deactivating }
             let origin = try MapperNames.origin(activation)
             for _ in 0..<50 {
@@ -115,6 +116,7 @@ extension SnapshotService {
                 }
             }
         }
+        try discardMergingStore(activation)
         _ = try registry.update { document throws(SessionsError) in
             document[id: activation.id] = nil
         }

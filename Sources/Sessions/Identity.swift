@@ -94,6 +94,11 @@ extension SnapshotService {
             return contents.partitionUUID == partition
         }
         if activation.identity.isMarked { return true }
+        if let goal = activation.merge?.contents, contents.type == goal.type,
+            contents.uuid == goal.uuid
+        {
+            return true
+        }
         return contents.type == activation.baseline.contents.type
             && contents.uuid == activation.baseline.contents.uuid
     }

@@ -51,6 +51,11 @@ public struct Layout: Sendable {
         base.appending(".armed").appending("\(activation)-\(store)")
     }
 
+    /// The store that the kernel merges into the device in an online restore.
+    static func merging(in base: FilePath, activation: String) -> FilePath {
+        base.appending(".merging").appending(activation)
+    }
+
     static func session(in base: FilePath, _ name: SessionName) -> FilePath {
         base.appending(name.text)
     }

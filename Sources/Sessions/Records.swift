@@ -82,6 +82,11 @@ public struct Activation: Hashable, Sendable, Codable, Identifiable {
     /// The kernel has dropped the current store: it has missed writes. Once true it stays so for
     /// this store, whatever the store's own header says.
     public var isInvalid: Bool
+    /// The online restore that the kernel is at, from before its table is loaded until everything is
+    /// back.
+    public var merge: OnlineMerge?
+    /// The online restore that has written to the present store; that store's session undoes it.
+    public var restored: OnlineTrace?
 
     /// What was written without us is in no session: those before can't be restored through it.
     mutating func startChain() {
@@ -100,6 +105,8 @@ public struct Activation: Hashable, Sendable, Codable, Identifiable {
     func armedDirectory(_ store: Int) -> FilePath {
         Layout.armed(in: base, activation: id, store: store)
     }
+
+    var mergingDirectory: FilePath { Layout.merging(in: base, activation: id) }
 }
 
 /// A session, as its `session.json` says.
@@ -178,6 +185,10 @@ public struct SessionRecord: Sendable, Codable {
     /// The earlier session that the device, while it was not activated, was put back to: what this
     /// one would put back no longer fits.
     public var undoneBy: String?
-    /// For an offline session that a restore made: the session restored.
+    /// For an offline session that a restore made, or one that shares its store with an online
+    /// restore: the session restored.
     public var restoreOf: String?
+    /// The session in which the online restore began that this one saw the end of. Where this one
+    /// begins is no state that the device ever showed, so nothing goes back to there.
+    public var continues: String?
 }

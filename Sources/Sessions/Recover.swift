@@ -34,6 +34,7 @@ extension SnapshotService {
 
     private func isUnfinished(_ activation: Activation) throws -> Bool {
         if activation.phase != .active || activation.nextStore != nil { return true }
+        if try isMergeUnfinished(activation) { return true }
         return try deviceMapper.info(MapperNames.origin(activation))?.isSuspended == true
     }
 
@@ -44,7 +45,8 @@ extension SnapshotService {
             _ = try takeDown(activation)
             return nil
         case .active:
-            return try recoverExchange(recoverName(recoverSuspended(activation)))
+            let exchanged = try recoverExchange(recoverName(recoverSuspended(activation)))
+            return try exchanged.flatMap { try recoverMerge($0) }
         }
     }
 

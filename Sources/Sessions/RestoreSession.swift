@@ -16,6 +16,8 @@ public struct RestoreRequest: Sendable {
     /// Go on where the device is not as the chain's last session left it, and leave out what can't be
     /// read.
     public var force = false
+    /// Let the kernel put the contents back while the device can be mounted already.
+    public var online = false
 
     /// A restore of `session` to its own device.
     public init(session: String) {
@@ -35,6 +37,8 @@ public struct RestoreOutcome: Sendable {
     public let report: RestoreReport
     /// The offline session that undoes it, if it went through an armed device.
     public let undo: SessionName?
+    /// The kernel has begun and goes on: the device shows the restored contents, and can be mounted.
+    public let isOnline: Bool
 }
 
 /// `restore`: a device back to what it was when a session's store was armed.
@@ -59,6 +63,12 @@ extension SnapshotService {
                     }
                     return try restoreArmed(activation, session, request, control)
                 }
+            }
+            if request.online {
+                throw SessionsError.unsuitable(
+                    device: device,
+                    reason: "only an activated device is restored online, and it is not; "
+                        + "activate it first, or restore without --online")
             }
             let path = try Files.resolve(FilePath(device))
             guard try kernel.status(path).kind == .regular, !request.dryRun else {
@@ -85,6 +95,7 @@ extension SnapshotService {
         _ control: RestoreControl
     ) throws -> RestoreOutcome {
         let path = path(of: activation)
+        try refuseMerging(activation, "then restore")
         // What is open but not in use any more is closed first, and what was written outside a
         // mount becomes a session: the chain is then whole.
         if case .inUse = try rollOverWhenIdle(activation) {
@@ -114,10 +125,15 @@ extension SnapshotService {
             }
         }
         let target = try open(FilePath(path), request)
-        let report = try apply(chain, to: target, session, request, control) {}
+        var isOnline = false
+        let report = try apply(chain, to: target, session, request, control) { verified, target in
+            guard request.online, verified.plan.totals.bytes > 0 else { return nil }
+            isOnline = true
+            return try mergeOnline(current, session, verified, holding: target, control)
+        }
         try target.close()
-        guard !request.dryRun else {
-            return outcome(session, path, chain, report, nil)
+        guard !request.dryRun, !isOnline else {
+            return outcome(session, path, chain, report, nil, isOnline: isOnline)
         }
         var undo: SessionName?
         if case .closed(let offline) = try rollOverWhenIdle(
@@ -152,7 +168,7 @@ extension SnapshotService {
                     + "written to it since")
         }
         let target = try open(path, request)
-        let report = try apply(chain, to: target, session, request, control) {
+        let report = try apply(chain, to: target, session, request, control) { _, _ in
             do {
                 try marker.write(path)
             } catch let error as SessionsError
@@ -170,6 +186,7 @@ extension SnapshotService {
                 // What is forced over a break doesn't mend it.
                 if !isWhole { try setEnd(nil, of: last) }
             }
+            return nil
         }
         try target.close()
         guard !request.dryRun else { return outcome(session, device, chain, report, nil) }
@@ -193,11 +210,11 @@ extension SnapshotService {
 
     private func outcome(
         _ session: Session, _ device: String, _ chain: [Session], _ report: RestoreReport,
-        _ undo: SessionName?
+        _ undo: SessionName?, isOnline: Bool = false
     ) -> RestoreOutcome {
         RestoreOutcome(
             session: session, device: device, chain: chain.map(\.record.name), report: report,
-            undo: undo)
+            undo: undo, isOnline: isOnline)
     }
 
     /// The session and every later one of its chain, each fit to be restored from.
@@ -214,6 +231,12 @@ extension SnapshotService {
                     : "it was put back to before session \(undone), which was earlier")
         }
         let members = try chain(from: session)
+        if let began = session.record.continues, !force {
+            throw SessionsError.brokenChain(
+                device: session.record.device, session: session.record.name,
+                reason: "it begins in the middle of a restore, which began in session \(began); "
+                    + "restore that one")
+        }
         for (offset, member) in members.enumerated() {
             let name = member.record.name
             switch member.record.state {
@@ -299,10 +322,11 @@ extension SnapshotService {
     }
 
     /// - Parameter beforeWriting: called when everything was read and checked, just before the first
-    ///   write.
+    ///   write; what it gives is the report where it has seen to the writing itself.
     private func apply(
         _ chain: [Session], to target: borrowing OwnedDescriptor, _ session: Session,
-        _ request: RestoreRequest, _ control: RestoreControl, beforeWriting: () throws -> Void
+        _ request: RestoreRequest, _ control: RestoreControl,
+        beforeWriting: (VerifiedPlan, borrowing OwnedDescriptor) throws -> RestoreReport?
     ) throws -> RestoreReport {
         do {
             let plan = try plan(chain)
@@ -319,9 +343,10 @@ extension SnapshotService {
                     options: RestoreOptions(dryRun: true, skipDamaged: request.force),
                     control: control)
             }
+            let skips = request.force && !request.online
             let verified = try plan.verify(
-                options: RestoreOptions(skipDamaged: request.force), control: control)
-            try beforeWriting()
+                options: RestoreOptions(skipDamaged: skips), control: control)
+            if let report = try beforeWriting(verified, target) { return report }
             return try verified.apply(
                 to: target, readBack: configuration.readsBack, control: control)
         } catch let error as RestoreError {

@@ -51,6 +51,8 @@ extension SnapshotService {
     func rollOverLocked(
         _ activation: Activation, restoreOf: String? = nil
     ) throws -> RolloverOutcome {
+        // The next store's baseline would be half of what is being restored.
+        if activation.merge != nil { return .nothingToDo }
         if activation.session == nil, try isEmptyWhileLoaded(activation) { return .nothingToDo }
         // Who wants to wait does so around this: the monitor has other devices to look after.
         guard try isIdle(activation, patience: 1) else { return .inUse }
@@ -185,6 +187,7 @@ extension SnapshotService {
             current.nextBaseline = nil
             current.session = nil
             current.isInvalid = false
+            current.restored = nil
             current.baseline = end
             if let ended { current.nextIndex = ended.record.index + 1 }
             if current.isBrokenInside { current.startChain() }
@@ -241,6 +244,9 @@ extension SnapshotService {
             if let restoreOf {
                 record.kind = .offline
                 record.restoreOf = restoreOf
+            } else if let restored = activation.restored {
+                record.restoreOf = restored.session
+                record.continues = restored.continues
             }
             return record
         }

@@ -30,7 +30,8 @@ public struct DeviceStatus: Sendable, Codable {
     public let kind: Activation.Kind
     /// The open session's name.
     public let session: String?
-    /// Why the chain is broken, if somebody was seen writing past us; else nil.
+    /// Why the chain is broken, if somebody was seen writing past us, or why an online restore has
+    /// stopped; else nil.
     public let warning: String?
     /// In bytes.
     public let chunkSize: UInt64
@@ -40,10 +41,12 @@ public struct DeviceStatus: Sendable, Codable {
     public let storeLimitBytes: UInt64?
     /// The archive that is being made of a session of this device; nil if none is.
     public let archiving: ArchivingStatus?
+    /// The online restore that is under way.
+    public let merge: MergeProgress?
 
     private enum CodingKeys: String, CodingKey {
         case device, name, path, state, kind, session, chunkSize, storeUsedBytes, storeLimitBytes
-        case warning, archiving
+        case warning, archiving, merge
     }
 
     /// Writes every key, also those that are null.
@@ -60,6 +63,7 @@ public struct DeviceStatus: Sendable, Codable {
         try container.encode(storeLimitBytes, forKey: .storeLimitBytes)
         try container.encode(warning, forKey: .warning)
         try container.encode(archiving, forKey: .archiving)
+        try container.encode(merge, forKey: .merge)
     }
 }
 
@@ -142,12 +146,14 @@ extension SnapshotService {
         }
         if activation.isInvalid { state = .invalid }
         if origin?.hasLiveTable != true { state = .missing }
+        let merge = try mergeProgress(activation)
         return DeviceStatus(
             device: activation.path, name: activation.name, path: path(of: activation),
             state: state, kind: activation.kind, session: activation.session,
-            warning: activation.broken, chunkSize: activation.chunkSize.bytes, storeUsedBytes: used,
-            storeLimitBytes: limit,
-            archiving: archiving().flatMap { $0.chain == activation.chain ? $0 : nil })
+            warning: activation.broken ?? merge?.failure, chunkSize: activation.chunkSize.bytes,
+            storeUsedBytes: used, storeLimitBytes: limit,
+            archiving: archiving().flatMap { $0.chain == activation.chain ? $0 : nil },
+            merge: merge)
     }
 
     /// What a list of sessions shows of one.

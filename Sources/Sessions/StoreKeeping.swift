@@ -92,6 +92,7 @@ extension SnapshotService {
         guard try deviceMapper.info(origin)?.hasLiveTable == true else { return nil }
         return try deviceMapper.table(origin).first.flatMap {
             SnapshotOriginTarget(parameters: $0.parameters)?.origin
+                ?? SnapshotMergeTarget(parameters: $0.parameters)?.origin
         }
     }
 

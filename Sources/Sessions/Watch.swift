@@ -16,6 +16,8 @@ public struct Watched: Sendable {
     public let openCount: Int
     /// The present store's status; nil if its snapshot isn't loaded.
     public let usage: StoreUsage?
+    /// The online restore that is under way.
+    public let merge: MergeProgress?
 }
 
 /// How full the present store is.
@@ -57,7 +59,7 @@ extension SnapshotService {
             return Watched(
                 activation: activation, number: info.number,
                 uses: info.openCount == 0 ? [] : try uses(of: info.number),
-                openCount: info.openCount, usage: usage)
+                openCount: info.openCount, usage: usage, merge: try mergeProgress(activation))
         }
     }
 

@@ -76,6 +76,29 @@ import Testing
         #expect(SnapshotTarget(parameters: parameters) == nil)
     }
 
+    @Test(
+        "snapshot-merge's parameters are those of a snapshot", arguments: snapshots)
+    func merge(parameters: String, target: SnapshotTarget) throws {
+        let merge = try #require(SnapshotMergeTarget(parameters: parameters))
+        #expect(merge.parameters == parameters)
+        #expect(merge.origin == target.origin && merge.store == target.store)
+        #expect(
+            Target.snapshotMerge(merge, length: SectorCount(8))
+                == Target(length: SectorCount(8), type: "snapshot-merge", parameters: parameters))
+        #expect(SnapshotMergeTarget(parameters: parameters + " ") == nil)
+    }
+
+    @Test(
+        "A merge's status is how many chunks are left, or that it stopped",
+        arguments: [
+            ("16/4096 16", .left(0)), ("80/4096 16", .left(8)), ("Merge failed", .failed),
+            ("Invalid", .failed), ("Unknown", .failed),
+        ] as [(String, MergeStatus)])
+    func mergeStatus(line: String, status: MergeStatus) throws {
+        let read = try #require(SnapshotStatus(line: line))
+        #expect(MergeStatus(read, chunk: SectorCount(8)) == status)
+    }
+
     @Test("A target over a device starts at 0 and has the kernel's name of its type")
     func tables() {
         let origin = SnapshotOriginTarget(origin: DeviceNumber(major: 8, minor: 16))

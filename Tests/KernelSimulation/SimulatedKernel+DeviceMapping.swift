@@ -16,6 +16,7 @@ extension SimulatedKernel {
             throw DeviceMapperError(operation: operation, name: name, errno: .ioError)
         }
         absorb()
+        mergeOn()
     }
 
     private func device(
@@ -72,6 +73,7 @@ extension SimulatedKernel {
         guard targets.count == 1, let table = targets.first, let source = source(of: table),
             (try? backing(of: source, "")) != nil
         else { throw failure(.noSuchAddressOrDevice) }
+        device.inactiveStore = nil
         // Device-mapper claims what is under it, as a mount does.
         if mounted[source]?.isEmpty == false { throw failure(.resourceBusy) }
         if let target = SnapshotTarget(parameters: table.parameters) {
@@ -85,7 +87,7 @@ extension SimulatedKernel {
                 try? SimulatedStore(file, chunkBytes: Int(target.chunk.sectors) * 512)
             }
             guard let store else { throw failure(.invalidArgument) }
-            device.store = store
+            device.inactiveStore = store
         }
         device.inactive = table
         mapped[name.text] = device
@@ -108,7 +110,9 @@ extension SimulatedKernel {
         if let table = device.inactive {
             if table.type == SnapshotTarget.type { noteRunningOrigin(of: table, name.text) }
             device.live = table
+            device.store = device.inactiveStore
             device.inactive = nil
+            device.inactiveStore = nil
         }
         guard device.live != nil else {
             throw DeviceMapperError(operation: .resume, name: name.text, errno: .invalidArgument)

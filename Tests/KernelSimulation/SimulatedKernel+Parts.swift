@@ -70,7 +70,8 @@ extension SimulatedKernel {
         guard let table else { return nil }
         return switch table.type {
         case SnapshotOriginTarget.type: SnapshotOriginTarget(parameters: table.parameters)?.origin
-        case SnapshotTarget.type: SnapshotTarget(parameters: table.parameters)?.origin
+        case SnapshotTarget.type, SnapshotMergeTarget.type:
+            SnapshotTarget(parameters: table.parameters)?.origin
         default: nil
         }
     }
@@ -87,7 +88,8 @@ extension SimulatedKernel {
     }
 
     func isOrigin(_ table: Target?, of number: DeviceNumber) -> Bool {
-        table?.type == SnapshotOriginTarget.type && source(of: table) == number
+        [SnapshotOriginTarget.type, SnapshotMergeTarget.type].contains(table?.type)
+            && source(of: table) == number
     }
 
     /// The live snapshots of a raw device, by name.

@@ -113,10 +113,19 @@ extension SimulatedKernel {
             }
             let file = try backing(of: number, "").0
             let old = try allBytes(of: file)
-            try keep(offset..<offset + bytes.count, of: device) { range in
-                Array(old[range.clamped(to: 0..<old.count)])
+            func writeOrigin(_ range: Range<Int>) throws {
+                try keep(range, of: device) { Array(old[$0.clamped(to: 0..<old.count)]) }
+                try file.writeAll(
+                    toAbsoluteOffset: Int64(range.lowerBound),
+                    bytes[range.lowerBound - offset..<range.upperBound - offset])
             }
-            try file.writeAll(toAbsoluteOffset: Int64(offset), bytes)
+            let range = offset..<offset + bytes.count
+            guard let store = merging(device) else { return try writeOrigin(range) }
+            // What is not back yet is written to the store, and no snapshot is told.
+            for part in chunks(of: range, store.chunkBytes) {
+                let new = Array(bytes[part.lowerBound - offset..<part.upperBound - offset])
+                if try !store.write(new, at: part.lowerBound) { try writeOrigin(part) }
+            }
         }
     }
 

@@ -31,8 +31,9 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         var uuid: String
         var live: Target?
         var inactive: Target?
-        /// Of a snapshot, from the loading of its table on.
+        /// Of a live snapshot, or of an origin into which one is merged.
         var store: SimulatedStore?
+        var inactiveStore: SimulatedStore?
         var isSuspended = false
         /// Of an origin: the snapshots by whose chunks it splits bios, found out at its last resume.
         var splitsFor: Set<String> = []
@@ -65,6 +66,8 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     package var whenPaused: () -> Void = {}
     /// What a udev rule does for an event.
     package var rule: (_ name: String, _ word: String) -> Void = { _, _ in }
+    /// How many chunks a merge puts back between two calls.
+    package var mergeSpeed = 1
     /// Fails the wait for udev of every transaction.
     package var udevFails = false
     /// The time of day, and how much later it is at the next look.
@@ -92,6 +95,7 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
             throw SystemError(operation: call, path: subject, errno: .ioError)
         }
         absorb()
+        mergeOn()
     }
 
     // MARK: Kernel

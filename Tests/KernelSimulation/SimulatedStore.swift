@@ -7,12 +7,14 @@ import SystemPackage
 /// memory and never looks at the file again.
 final class SimulatedStore {
     let chunkBytes: Int
-    private let file: FileDescriptor
-    private var image: StoreImage
-    private var captured: Set<Int> = []
-    private var nextFree = 2
-    private var committed = 0
+    let file: FileDescriptor
+    var image: StoreImage
+    var captured: Set<Int> = []
+    var nextFree = 2
+    var committed = 0
     private(set) var isValid = true
+    /// Of a store that is merged: an I/O error has stopped it.
+    var hasMergeFailed = false
 
     /// Reads the store, and makes a fresh one usable: its header is written as the table is loaded.
     init(_ file: FileDescriptor, chunkBytes: Int) throws {
@@ -48,11 +50,11 @@ final class SimulatedStore {
         }
     }
 
-    private func number(at offset: Int) -> Int {
+    func number(at offset: Int) -> Int {
         image.bytes[offset..<offset + 8].reversed().reduce(0) { $0 << 8 | Int($1) }
     }
 
-    private func flush(_ range: Range<Int>) throws {
+    func flush(_ range: Range<Int>) throws {
         try file.writeAll(toAbsoluteOffset: Int64(range.lowerBound), image.bytes[range])
     }
 
@@ -90,6 +92,7 @@ final class SimulatedStore {
     /// As snapshot_status prints it.
     var status: String {
         guard isValid else { return "Invalid" }
+        if hasMergeFailed { return "Merge failed" }
         let sectors = chunkBytes / 512
         let areas = committed / image.perArea + 1
         return "\(nextFree * sectors)/\(image.bytes.count / 512) \((areas + 1) * sectors)"

@@ -138,10 +138,15 @@ package final class World {
         let mapped = Set(kernel.remains.filter { !$0.hasPrefix("loop") })
         faults += mapped.symmetricDifference(expected).map { "\($0) is too much, or not there" }
         let loops = kernel.remains.count - mapped.count
-        let wanted = activations.count + activations.count { $0.kind == .image }
+        let merging = activations.count { $0.merge != nil }
+        let wanted = activations.count + activations.count { $0.kind == .image } + merging
         if loops != wanted { faults.append("\(loops) loop devices, and not \(wanted)") }
         let stores = Set((try? Files.list(layout.defaultSessions.appending(".armed"))) ?? [])
         faults += stores.symmetricDifference(armed).map { ".armed/\($0) is too much, or not there" }
+        let merged = Set((try? Files.list(layout.defaultSessions.appending(".merging"))) ?? [])
+        faults += merged.symmetricDifference(activations.filter { $0.merge != nil }.map(\.id)).map {
+            ".merging/\($0) is too much, or not there"
+        }
         for session in try sessions() where session.record.state == .open {
             let isOurs = activations.contains { $0.session == session.record.name }
             if !isOurs { faults.append("\(session.record.name) is open and nobody's") }

@@ -30,7 +30,9 @@ struct CrashScenario: Sendable, CustomTestStringConvertible {
         self.act = act
     }
 
-    static let all = [
+    static let all = plain + online
+
+    private static let plain = [
         CrashScenario("activating a disk", prepare: { _ in }, act: { try $0.activate() }),
         CrashScenario(
             "activating an image", isImage: true, prepare: { _ in }, act: { try $0.activate() }),
@@ -131,6 +133,37 @@ struct CrashScenario: Sendable, CustomTestStringConvertible {
     ]
 }
 
+extension CrashScenario {
+    private static let online = [
+        CrashScenario(
+            "restoring online", writes: true,
+            prepare: {
+                try $0.activate()
+                for _ in 0..<2 { try $0.session() }
+            }, act: { try $0.restoreOnline(1) }),
+        CrashScenario(
+            "ending an online restore of an image", isImage: true, writes: true,
+            prepare: {
+                try $0.activate()
+                try $0.session()
+                $0.world.kernel.mergeSpeed = 100
+                try $0.restoreOnline(0)
+            }, act: { try $0.recover() }),
+        CrashScenario(
+            "assembling with an online restore half done", writes: true,
+            prepare: {
+                try $0.activate()
+                try $0.session()
+                $0.world.kernel.mergeSpeed = 0
+                try $0.restoreOnline(0)
+                $0.world.kernel.mergeSpeed = 4
+                _ = try $0.world.service().status()
+                $0.world.kernel.mergeSpeed = 1
+                $0.world.kernel.reboot()
+            }, act: { try $0.assemble() }),
+    ]
+}
+
 /// One run of a scenario: the world, and every contents that the device had while nobody wrote.
 final class Crashed {
     let world: World
@@ -139,6 +172,8 @@ final class Crashed {
     private(set) var states: [[UInt8]]
     private(set) var names: [String] = []
     private let writes: Bool
+    /// The state that an online restore goes back to.
+    private var goal: Int?
 
     init(_ scenario: CrashScenario, seed: UInt64) throws {
         world = try World(seed: seed)
@@ -179,6 +214,20 @@ final class Crashed {
         _ = try world.service().restore(RestoreRequest(session: names[index]))
     }
 
+    func restoreOnline(_ index: Int) throws {
+        var request = RestoreRequest(session: names[index])
+        request.online = true
+        goal = index
+        do {
+            _ = try world.service().restore(request)
+        } catch SessionsError.busy {
+            // Had it begun, it goes on.
+            if try world.activation().merge == nil { throw Unexpected("a use") }
+        }
+    }
+
+    func recover() throws { try world.service().recover(world.activation().id) }
+
     func assemble() throws {
         for (_, result) in try world.service().assembleAll() { _ = try result.get() }
     }
@@ -188,6 +237,11 @@ final class Crashed {
         let service = try world.service()
         for activation in try service.activations() { try service.recover(activation.id) }
         for activation in try service.missing() { _ = try service.assemble(activation.id) }
+        for _ in 0..<200 where try service.activations().contains(where: { $0.merge != nil }) {
+            for watched in try service.watched() where watched.merge?.isComplete == true {
+                try service.recover(watched.activation.id)
+            }
+        }
         for watched in try service.watched() {
             if watched.uses.isEmpty {
                 _ = try service.rollOver(watched.activation.id)
@@ -199,6 +253,13 @@ final class Crashed {
 
     /// Goes back through every session, the latest first, and finds every state again.
     func verify(_ what: String) throws {
+        // An online restore has either not happened, or has come to its end.
+        if let goal,
+            ![states[goal], states[states.count - 1]].contains(
+                try world.kernel.bytes(of: path))
+        {
+            Issue.record("\(what): the restore is neither whole nor not begun")
+        }
         for activation in try world.service().activations() {
             let name = try world.origin(activation)
             for _ in 0..<2 { world.kernel.unmount(name) }
@@ -206,7 +267,7 @@ final class Crashed {
         }
         if world.kernel.remains != [] { Issue.record("\(what): \(world.kernel.remains) is left") }
         var left = states.dropLast()
-        for session in try world.sessions().reversed() {
+        for session in try world.sessions().reversed() where session.record.continues == nil {
             let name = session.record.name
             if ![.closed, .archived].contains(session.record.state) {
                 Issue.record("\(what): \(name) is \(session.record.state)")

@@ -59,6 +59,26 @@ struct Rig {
         var path: String?
     }
 
+    private init(
+        kind: DeviceKind, directory: String, file: String, device: String, mountPoint: String,
+        base: String, attachment: Attachment?
+    ) {
+        self.kind = kind
+        self.directory = directory
+        self.file = file
+        self.device = device
+        self.mountPoint = mountPoint
+        self.base = base
+        self.attachment = attachment
+    }
+
+    /// The same places for another block device, which the caller takes down.
+    init(_ other: Rig, over device: String) {
+        self.init(
+            kind: .block, directory: other.directory, file: other.file, device: device,
+            mountPoint: other.mountPoint, base: other.base, attachment: nil)
+    }
+
     /// Makes a device of `size` bytes, runs `body` on it, and takes everything down again; what the
     /// test leaves behind fails it.
     static func with(
