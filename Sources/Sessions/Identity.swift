@@ -64,8 +64,7 @@ extension SnapshotService {
         for path in kernel.blockDevices() {
             guard let device = try? kernel.blockDevice(path), device.size == activation.size,
                 device.hardwareIdentity == activation.identity.hardware,
-                let contents = try? kernel.contents(path),
-                Self.isSame(contents, activation)
+                Self.isSame(try? kernel.contents(path), activation)
             else { continue }
             var identity = activation.identity
             identity.hardware = device.hardwareIdentity
@@ -89,7 +88,13 @@ extension SnapshotService {
     /// baseline says, or at least the same partition.
     ///
     /// A mount may change a label or even the UUID, so a session that is open proves less.
-    private static func isSame(_ contents: Contents, _ activation: Activation) -> Bool {
+    ///
+    /// - Parameter contents: nil where libblkid finds contradictions, as it may while one file system
+    ///   is restored over another: then only the hardware tells.
+    private static func isSame(_ contents: Contents?, _ activation: Activation) -> Bool {
+        guard let contents else {
+            return activation.merge != nil && !activation.identity.hardware.isEmpty
+        }
         if let partition = activation.identity.contents.partitionUUID {
             return contents.partitionUUID == partition
         }
@@ -115,7 +120,7 @@ extension SnapshotService {
             return candidates.first { activation in
                 block.size == activation.size
                     && block.hardwareIdentity == activation.identity.hardware
-                    && contents.map { Self.isSame($0, activation) } ?? false
+                    && Self.isSame(contents, activation)
             }
         }
     }

@@ -81,14 +81,16 @@ extension SimulatedKernel {
 extension SimulatedStore {
     /// The exceptions in their order on disk.
     var entries: [(old: Int, new: Int)] {
-        (0..<committed).map { index in
-            let offset = image.entryOffset(index)
-            return (number(at: offset), number(at: offset + 8))
-        }
+        (0..<committed).map(entry)
     }
 
     /// The one that is merged next.
-    var last: (old: Int, new: Int)? { entries.last }
+    var last: (old: Int, new: Int)? { committed == 0 ? nil : entry(committed - 1) }
+
+    private func entry(_ index: Int) -> (old: Int, new: Int) {
+        let offset = image.entryOffset(index)
+        return (number(at: offset), number(at: offset + 8))
+    }
 
     /// A stored chunk's contents.
     func chunk(_ new: Int) -> ArraySlice<UInt8> {

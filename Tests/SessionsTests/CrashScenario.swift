@@ -142,15 +142,8 @@ extension CrashScenario {
                 for _ in 0..<2 { try $0.session() }
             }, act: { try $0.restoreOnline(1) }),
         CrashScenario(
-            "ending an online restore of an image", isImage: true, writes: true,
-            prepare: {
-                try $0.activate()
-                try $0.session()
-                $0.world.kernel.mergeSpeed = 100
-                try $0.restoreOnline(0)
-            }, act: { try $0.recover() }),
-        CrashScenario(
-            "assembling with an online restore half done", writes: true,
+            "assembling with an online restore half done, and ending it", isImage: true,
+            writes: true,
             prepare: {
                 try $0.activate()
                 try $0.session()
@@ -160,7 +153,12 @@ extension CrashScenario {
                 _ = try $0.world.service().status()
                 $0.world.kernel.mergeSpeed = 1
                 $0.world.kernel.reboot()
-            }, act: { try $0.assemble() }),
+            },
+            act: {
+                try $0.assemble()
+                $0.world.kernel.mergeSpeed = 100
+                try $0.recover()
+            }),
     ]
 }
 
@@ -234,6 +232,7 @@ final class Crashed {
 
     /// What the monitor does when it starts, and then with each device.
     func monitor() throws {
+        world.kernel.mergeSpeed = 100
         let service = try world.service()
         for activation in try service.activations() { try service.recover(activation.id) }
         for activation in try service.missing() { _ = try service.assemble(activation.id) }
