@@ -9,10 +9,17 @@ extension IntegrationTests {
         func byItself() async throws {
             try await Rig.with(.block) { rig in
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
+                // What is overwritten: noise, zeros, text.
+                try await sh(
+                    """
+                    mount \(rig.device) \(rig.mountPoint); cd \(rig.mountPoint)
+                    head -c 3M /dev/urandom > a; head -c 4M /dev/zero > b; yes text | head -c 4M > c
+                    cd /; umount \(rig.mountPoint)
+                    """)
                 try await rig.activate(["--chunk-size", "4K"])
                 let before = try await rig.checksum()
                 let session = try await rig.mounted(
-                    "head -c 3M /dev/urandom > a; head -c 4M /dev/zero > b; yes text | head -c 4M > c"
+                    "for f in a b c; do head -c 3M /dev/urandom | dd of=$f conv=notrunc bs=1M; done"
                 )
                 try await rig.archived(session)
                 let archived = try #require(try await rig.sessions().first)
@@ -22,22 +29,54 @@ extension IntegrationTests {
                 #expect(size.bytes < 5 << 20 && archived.storedBytes < 5 << 20)
                 try await Dmsnap.must(["verify", session.name])
 
+                // One bit of the noise, which is stored as it was.
+                let archive = "\(session.directory)/chunks.dmsz"
+                try await flip(archive, at: 1_500_000)
+                let after = try await rig.checksum()
+                try await Dmsnap.refuses(
+                    ["verify", session.name], status: 65, saying: [session.name, "chunk"])
+                try await Dmsnap.refuses(
+                    ["restore", "--session", session.name], status: 65,
+                    saying: ["chunk", "--force"])
+                #expect(try await rig.checksum() == after)
+                // The rest, and what is not: the chunks of one block.
+                let forced = try await Dmsnap.call(
+                    ["restore", "--session", session.name, "--force"])
+                #expect(forced.status == 65)
+                #expect(forced.out.contains("NOT"))
+                let lost = forced.err.matches(of: /not restored: bytes (\d+) to (\d+)/)
+                let bytes = lost.reduce(0) { $0 + (Int($1.2) ?? 0) + 1 - (Int($1.1) ?? 0) }
+                #expect(bytes > 0 && bytes <= 256 << 10)
+                #expect(try await rig.checksum() != before)
+                // With the bit put right again all of it is there.
+                try await flip(archive, at: 1_500_000)
                 try await rig.restore(session)
                 #expect(try await rig.checksum() == before)
             }
+        }
+
+        private func flip(_ path: String, at offset: UInt64) async throws {
+            let file = try OwnedDescriptor.open(FilePath(path), .readWrite)
+            let byte = try file.read(count: 1, at: offset)[0]
+            try file.write([byte ^ 1], at: offset)
         }
 
         @Test(
             "Killed while it makes an archive, the next monitor makes it, and status tells how far")
         func killed() async throws {
             try await Rig.with(.image, size: 64 << 20) { rig in
-                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await sh(
+                    """
+                    head -c 64M /dev/urandom > \(rig.device)
+                    mkfs.ext4 -q -F -E nodiscard \(rig.device)
+                    """)
                 try await rig.activate(["--chunk-size", "4K"])
                 let before = try await rig.checksum()
                 let session = try await rig.mounted("head -c 44M /dev/urandom > a")
                 for _ in 0..<2 {
-                    let temporary = FilePath(session.directory).appending("chunks.dmsz.new")
-                    try await eventually("the archive is begun") { Files.exists(temporary) }
+                    try await eventually("the archive is begun") {
+                        Files.exists("/run/dmsnap/archiving.json")
+                    }
                     try await sh("pkill -STOP -x dmsnap")
                     let seen = try #require(try await rig.status().archiving)
                     #expect(seen.session == session.name)

@@ -177,6 +177,8 @@ extension IntegrationTests {
         func damaged() async throws {
             try await Rig.with(.image) { rig in
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
+                // The kernel's own form is to be met.
+                try await sh("printf '[archive]\nenabled = false\n' > /etc/dmsnap/dmsnap.toml")
                 try await rig.activate()
                 let session = try await rig.mounted("echo x > x")
                 try await rig.deactivate()
@@ -192,6 +194,7 @@ extension IntegrationTests {
                     ["restore", "--session", session.name], status: 65,
                     saying: [session.name, "damaged"])
                 #expect(try await rig.checksum() == before)
+                try await sh("rm /etc/dmsnap/dmsnap.toml")
             }
         }
 

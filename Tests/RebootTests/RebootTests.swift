@@ -85,7 +85,7 @@ import VirtualMachine
                 # Mounted again by fstab, through us, with a session of its own.
                 findmnt -n -o SOURCE /srv/a | cut -c1-22
                 until_state open
-                field '[.[] | select(.state == "closed")][0] | .complete'
+                field '.[0].complete'
                 name=$(field '.[0].name')
                 grep -c '"interrupted" : true' /snapshot/$name/session.json
                 umount /srv/a
