@@ -29,6 +29,10 @@ public protocol ChunkSource: Sendable {
         into buffer: inout MutableSpan<UInt8>, at storedOffset: UInt64
     ) throws(ChunkReadError)
 
+    /// The file that has every stored chunk as it is, at its stored offset, so that many can be read
+    /// at a time; -1 where they can only be read through `read`.
+    var plainDescriptor: Int32 { get }
+
     /// Says that these bytes will be read soon, so that they can be fetched before; a wish only.
     ///
     /// - Parameter stored: In bytes, in the space of stored chunks. Others than stored chunks may
@@ -37,6 +41,9 @@ public protocol ChunkSource: Sendable {
 }
 
 extension ChunkSource {
+    /// None.
+    public var plainDescriptor: Int32 { -1 }
+
     /// Fetches nothing before it is read.
     public func prefetch(_ stored: Range<UInt64>) {}
 

@@ -51,6 +51,9 @@ public final class ClosedStore: ChunkSource {
     /// The store's exceptions.
     public var exceptions: ExceptionTable { contents.exceptions }
 
+    /// The store's own file.
+    public var plainDescriptor: Int32 { descriptor.descriptor.rawValue }
+
     /// Fills the buffer with the store's bytes from `storedOffset` on.
     ///
     /// - Throws: `system`, or `ended` where the store has become shorter since it was opened.

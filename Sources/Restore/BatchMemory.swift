@@ -1,28 +1,33 @@
+internal import Glibc
 internal import Synchronization
 
-/// Memory for one batch, aligned so that direct I/O takes it.
+/// Memory for one batch, aligned to pages so that direct I/O takes it.
 ///
 /// It is safe: the memory is initialised, owned, and lent out in checked parts only; and safe to
 /// send, since one thread at a time has the batch. The kernel reads and writes it only between a
 /// request's submission and its completion, and `TargetTransfer` keeps it until then.
 @safe final class BatchMemory: @unchecked Sendable {
-    private static let alignment = 4096
-
     private let memory: UnsafeMutableBufferPointer<UInt8>
     private let meter: MemoryMeter
 
     init(capacity: Int, meter: MemoryMeter) {
-        let raw = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: capacity, alignment: Self.alignment)
-        unsafe raw.initializeMemory(as: UInt8.self, repeating: 0)
-        unsafe memory = raw.bindMemory(to: UInt8.self)
+        // Populated at once: every page that is touched for the first time by itself is a fault, and
+        // small restores would spend most of their time on those.
+        let start = unsafe mmap(
+            nil, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1,
+            0)
+        guard let start = unsafe start, unsafe start != MAP_FAILED else {
+            fatalError("no memory for \(capacity) bytes")
+        }
+        unsafe memory = UnsafeMutableBufferPointer(
+            start: start.bindMemory(to: UInt8.self, capacity: capacity), count: capacity)
         self.meter = meter
         meter.add(capacity)
     }
 
     deinit {
         unsafe meter.add(-memory.count)
-        unsafe UnsafeMutableRawBufferPointer(memory).deallocate()
+        unsafe munmap(memory.baseAddress, memory.count)
     }
 
     /// Lends a part for writing into it.

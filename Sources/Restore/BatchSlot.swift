@@ -7,8 +7,6 @@ final class BatchSlot: @unchecked Sendable {
     var number = 0
     /// The batch's bytes; nil until there is something to be put in.
     private(set) var memory: BatchMemory?
-    /// Whether the memory holds what others need, too.
-    private var isLent = false
     /// Of all that was read undamaged.
     var checksum: UInt64 = 0
     /// What could not be read, in the origin's order.
@@ -17,6 +15,10 @@ final class BatchSlot: @unchecked Sendable {
     var requests = 0
     /// For sorting; kept, so that a batch needs no new memory.
     var order: [ReadOrder] = []
+    /// The reads that the batch takes; kept likewise.
+    var reads: [SourceReader.Read] = []
+    private var ring: RingReader?
+    private var hasNoRing = false
 
     private let settings: EngineSettings
     private let capacity: Int
@@ -26,23 +28,13 @@ final class BatchSlot: @unchecked Sendable {
         self.settings = settings
     }
 
-    /// The memory, with nothing in it that others need; for reading into it.
-    func requireOwnMemory() -> BatchMemory {
-        if isLent { memory = nil }
-        isLent = false
-        return requireMemory()
-    }
-
-    /// Uses memory that already has the batch's bytes.
-    func lend(_ memory: BatchMemory) {
-        self.memory = memory
-        isLent = true
-    }
-
-    /// Gives the memory away.
-    func takeMemory() -> BatchMemory? {
-        defer { memory = nil }
-        return memory
+    /// For reading many pieces at once; nil where there is no such thing.
+    func requireRing() -> RingReader? {
+        if ring == nil, !hasNoRing {
+            ring = RingReader()
+            hasNoRing = ring == nil
+        }
+        return ring
     }
 
     /// The memory, made now if there is none.

@@ -17,17 +17,15 @@ struct EngineSettings: Sendable {
     var largestRequest = 512 << 10
     /// Whether to go past the page cache where that works.
     var isDirect = true
-    /// Threads that read sources: those with little to compute wait for disks, so two at least.
-    var threads = min(6, max(2, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
-    /// What is verified and not read again, in bytes: the first batches.
-    var keptBytes = 32 << 20
+    /// Threads that read sources.
+    var threads = min(6, max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
     /// Batches' memory is counted here.
     var meter = MemoryMeter()
     /// What tests put between the engine and the requests' queue.
     var wrap: @Sendable (any RequestQueue) -> any RequestQueue = { $0 }
 
     /// Batches under way: one for each thread, and some for the target.
-    var slots: Int { threads + 4 }
+    var slots: Int { threads + 2 }
 
     func queue(_ descriptor: FileDescriptor) -> any RequestQueue {
         wrap(Self.queue(descriptor, form, depth: depth))

@@ -12,7 +12,7 @@ public struct RestoreOptions: Hashable, Sendable {
     /// The bytes that are read, checked and written together: 4 KiB to 2 MiB, in whole 4 KiB.
     public let batchSize: Int
 
-    /// 2 MiB at a time; everything is written and nothing read back, if not told otherwise.
+    /// 512 KiB at a time; everything is written and nothing read back, if not told otherwise.
     ///
     /// - Parameters:
     ///   - dryRun: Plan and verify, but write nothing.
@@ -22,7 +22,7 @@ public struct RestoreOptions: Hashable, Sendable {
     ///     2 MiB: several batches are in memory at a time.
     public init(
         dryRun: Bool = false, readBack: Bool = false, skipDamaged: Bool = false,
-        batchSize: Int = 2 << 20
+        batchSize: Int = 512 << 10
     ) {
         self.dryRun = dryRun
         self.readBack = readBack

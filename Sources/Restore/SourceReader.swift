@@ -25,9 +25,14 @@ struct SourceReader: Sendable {
     let sources: [any ChunkSource]
     /// Whether sources are told what is read before it is.
     let announces: Bool
+    /// Whether many reads may be made with one system call.
+    let usesRing: Bool
+
+    /// As few reads as this are made one by one.
+    private static let fewReads = 8
 
     /// A read: some bytes of a source, and where in the buffer they go.
-    private struct Read {
+    struct Read {
         var source: Int
         var stored: Range<UInt64>
         var start: Int
@@ -54,8 +59,8 @@ struct SourceReader: Sendable {
                 return true
             }
         }
-        let memory = slot.requireOwnMemory()
-        forEachRead(slot) { read in
+        let memory = slot.requireMemory()
+        forEachUnread(slot, memory) { read in
             do throws(ChunkReadError) {
                 try perform(read, memory)
             } catch {
@@ -105,6 +110,31 @@ struct SourceReader: Sendable {
             read = Read(source: piece.extent.source, stored: stored, start: piece.start)
         }
         if let read { _ = body(read) }
+    }
+
+    /// Reads at once what can be, then calls `body`, until it returns false, with the reads that are
+    /// left: all where there is no ring, and those that failed in it.
+    private func forEachUnread(
+        _ slot: BatchSlot, _ memory: BatchMemory, _ body: (Read) -> Bool
+    ) {
+        guard usesRing, slot.order.count > Self.fewReads,
+            sources.allSatisfy({ $0.plainDescriptor >= 0 }), let ring = slot.requireRing()
+        else { return forEachRead(slot, body) }
+        slot.reads.removeAll(keepingCapacity: true)
+        forEachRead(slot) { read in
+            slot.reads.append(read)
+            return true
+        }
+        var missed: [Int] = []
+        ring.perform(slot.reads.count) { number in
+            let read = slot.reads[number]
+            return unsafe RingReader.Read(
+                descriptor: sources[read.source].plainDescriptor, offset: read.stored.lowerBound,
+                memory: memory.address(of: read.slot))
+        } missed: {
+            missed.append($0)
+        }
+        for number in missed.sorted() where !body(slot.reads[number]) { return }
     }
 
     private func perform(_ read: Read, _ memory: BatchMemory) throws(ChunkReadError) {

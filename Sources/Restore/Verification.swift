@@ -1,11 +1,9 @@
 internal import ExceptionStore
 
-/// What verifying found: a checksum for every batch, the first batches themselves, and the damage.
+/// What verifying found: a checksum for every batch, and the damage.
 struct Verification: Sendable {
     let layout: BatchLayout
     private(set) var checksums: [UInt64] = []
-    /// The memory of as many batches as may be kept, from the first on.
-    private(set) var kept: [BatchMemory] = []
     private(set) var damage = Damage()
     /// Whether sources are told before each batch what of them will be read.
     private let announces: Bool
@@ -23,7 +21,8 @@ struct Verification: Sendable {
         progress.report(0)
         let isScattered = Prefetch.isScattered(plan)
         announces = isScattered && !Prefetch.all(of: plan, isCancelled: control.isCancelled)
-        let reader = SourceReader(sources: plan.sources, announces: announces)
+        let reader = SourceReader(
+            sources: plan.sources, announces: announces, usesRing: settings.form == .automatic)
         let feed = BatchFeed(
             layout,
             slots: BatchSlot.make(settings.slots, capacity: layout.capacity, settings),
@@ -40,31 +39,21 @@ struct Verification: Sendable {
                 damage.append(failure, of: plan.sources[failure.extent.source])
             }
             checksums.append(slot.checksum)
-            if (kept.count + 1) * layout.capacity <= settings.keptBytes,
-                let memory = slot.takeMemory()
-            {
-                kept.append(memory)
-            }
             done += UInt64(slot.batch.length)
             feed.release(slot)
             progress.report(done)
         }
     }
 
-    /// Gives batches with their undamaged bytes: the kept ones, the others read again.
+    /// Gives batches with their undamaged bytes, read again.
     func feed(
         _ plan: RestorePlan, _ slots: [BatchSlot], _ settings: EngineSettings
     ) -> BatchFeed {
-        let reader = SourceReader(sources: plan.sources, announces: announces)
+        let reader = SourceReader(
+            sources: plan.sources, announces: announces, usesRing: settings.form == .automatic)
         return BatchFeed(layout, slots: slots, threads: settings.threads) { slot in
             slot.batch.markDamaged(damage.ranges(touching: slot.batch.span))
-            if slot.number < kept.count {
-                slot.failures.removeAll(keepingCapacity: true)
-                slot.lend(kept[slot.number])
-                slot.checksum = checksums[slot.number]
-            } else {
-                reader.load(slot, locatesDamage: false)
-            }
+            reader.load(slot, locatesDamage: false)
         }
     }
 }

@@ -4,7 +4,7 @@ internal import ExceptionStore
 /// A plan of which everything was read, with a checksum for every batch.
 ///
 /// Only this can be written: no write happens before all that will be written was once read. It
-/// takes 8 bytes a batch, and keeps the first batches' bytes as far as they fit into 32 MiB.
+/// takes 8 bytes a batch.
 public struct VerifiedPlan: Sendable {
     /// The plan.
     public let plan: RestorePlan
@@ -48,7 +48,7 @@ public struct VerifiedPlan: Sendable {
 
     /// Writes the plan to the target, and waits until it is on stable storage.
     ///
-    /// Every batch that isn't in memory any more is read again and compared with what was verified
+    /// Every batch is read again and compared with what was verified
     /// before it is written. While this runs the descriptor is set to direct I/O where that works;
     /// afterwards it is as it was.
     ///

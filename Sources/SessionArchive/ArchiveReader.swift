@@ -8,9 +8,6 @@ public import SystemPackage
 /// Every read checks what it reads against the checksums. Reads can be made by several threads at
 /// a time.
 public final class ArchiveReader: ChunkSource {
-    /// The most memory for decompressed blocks that were not wanted whole.
-    private static let cacheBytes = 8 << 20
-
     /// The archive's chunks. Those with data are numbered from 0 in the origin's order, those of
     /// zeros after them.
     public let exceptions: ExceptionTable
@@ -28,11 +25,14 @@ public final class ArchiveReader: ChunkSource {
     ///   - memoryLimit: The most memory for the table of exceptions and the directory of blocks:
     ///     a few bytes of a made-up archive can speak of any number of them. Half of the
     ///     machine's memory if nil.
+    ///   - cacheBytes: The most memory for decompressed blocks that were not wanted whole; two
+    ///     blocks are always kept.
     /// - Throws: `system` where reading failed, otherwise what is wrong with the archive.
     public convenience init(
-        path: FilePath, memoryLimit: ByteCount? = nil
+        path: FilePath, memoryLimit: ByteCount? = nil, cacheBytes: Int = 8 << 20
     ) throws(ArchiveError) {
-        try self.init(ArchiveFile.open(path), memoryLimit: memoryLimit)
+        try self.init(
+            ArchiveFile.open(path), memoryLimit: memoryLimit, cacheBytes: cacheBytes)
     }
 
     /// Reads and checks all of an archive but its blocks.
@@ -40,16 +40,18 @@ public final class ArchiveReader: ChunkSource {
     /// - Parameters:
     ///   - descriptor: The archive, readable.
     ///   - memoryLimit: As above.
+    ///   - cacheBytes: As above.
     /// - Throws: `system` where reading failed, otherwise what is wrong with the archive.
     public init(
-        _ descriptor: consuming OwnedDescriptor, memoryLimit: ByteCount? = nil
+        _ descriptor: consuming OwnedDescriptor, memoryLimit: ByteCount? = nil,
+        cacheBytes: Int = 8 << 20
     ) throws(ArchiveError) {
         let limit = memoryLimit?.bytes ?? Self.halfOfMemory
         file = try ArchiveFile(descriptor, memoryLimit: limit)
         exceptions = try Self.table(of: file)
         metadata = try file.header.text
         cache = BlockCache(
-            capacity: max(2, Self.cacheBytes / max(Int(file.header.blockSize), 1)))
+            capacity: max(2, cacheBytes / max(Int(file.header.blockSize), 1)))
     }
 
     private static var halfOfMemory: UInt64 {

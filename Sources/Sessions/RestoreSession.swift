@@ -318,7 +318,10 @@ extension SnapshotService {
 
     /// The union of the chain's sessions, the first of them being the one to go back to.
     func plan(_ chain: [Session]) throws -> RestorePlan {
-        try RestorePlan(sources: chain.map { try chunkSource(of: $0) })
+        // The archives of a long chain share what one may have.
+        let cacheBytes = (8 << 20) / max(chain.count, 1)
+        return try RestorePlan(
+            sources: chain.map { try chunkSource(of: $0, cacheBytes: cacheBytes) })
     }
 
     /// - Parameter beforeWriting: called when everything was read and checked, just before the first

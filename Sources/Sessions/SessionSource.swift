@@ -9,7 +9,11 @@ extension SnapshotService {
     /// A closed session's chunks, the metadata checked: from its store, or from its archive.
     ///
     /// - Throws: `damagedStore`.
-    func chunkSource(of session: Session) throws(SessionsError) -> any ChunkSource {
+    ///
+    /// - Parameter cacheBytes: as an `ArchiveReader` takes it.
+    func chunkSource(
+        of session: Session, cacheBytes: Int
+    ) throws(SessionsError) -> any ChunkSource {
         if session.archive == nil, Files.exists(Layout.store(in: session.directory)) {
             do {
                 return try closedStore(of: session)
@@ -18,16 +22,18 @@ extension SnapshotService {
                 if Files.exists(Layout.store(in: session.directory)) { throw error }
             }
         }
-        return try archiveReader(of: session)
+        return try archiveReader(of: session, cacheBytes: cacheBytes)
     }
 
     /// A session's archive, checked to be this session's.
-    func archiveReader(of session: Session) throws(SessionsError) -> ArchiveReader {
+    func archiveReader(
+        of session: Session, cacheBytes: Int = 0
+    ) throws(SessionsError) -> ArchiveReader {
         let record = session.record
         let path = session.archive ?? Layout.archive(in: session.directory)
         let reader: ArchiveReader
         do {
-            reader = try ArchiveReader(path: path)
+            reader = try ArchiveReader(path: path, cacheBytes: cacheBytes)
         } catch {
             if case .system(let cause) = error { throw .system(cause) }
             throw .damagedStore(session: record.name, reason: "\(path): \(error)")

@@ -31,7 +31,8 @@ import Testing
         let slot = BatchSlot(capacity: 4096, EngineSettings())
         let isThere = iterator.next(into: &slot.batch)
         #expect(isThere)
-        SourceReader(sources: plan.sources, announces: false).load(slot, locatesDamage: true)
+        SourceReader(sources: plan.sources, announces: false, usesRing: false).load(
+            slot, locatesDamage: true)
         #expect(reads.elements == [512..<1024, 1536..<2048, 3072..<4096, 4608..<5120])
         #expect(
             Self.writes(slot.batch) == [
@@ -112,7 +113,7 @@ import Testing
         #expect(RestoreOptions(batchSize: -5).batchSize == 4096)
         #expect(RestoreOptions(batchSize: 4097).batchSize == 8192)
         #expect(RestoreOptions(batchSize: .max).batchSize == 2 << 20)
-        #expect(RestoreOptions().batchSize == 2 << 20)
+        #expect(RestoreOptions().batchSize == 512 << 10)
     }
 
     @Test func `a range names the sectors it touches`() {

@@ -129,25 +129,12 @@ import Testing
         }
         let error = try FailureTests.failure(
             RestorePlan(sources: [source]), on: chain.target(),
-            settings: FailureTests.keepingNothing, control: RestoreControl(report: log.append))
+            settings: FailureTests.withOneThread, control: RestoreControl(report: log.append))
         guard case .source(_, let range, _, .system(cause)) = error.reason else {
             Issue.record("\(error)")
             return
         }
         #expect(range == ByteRange(38 * 4096..<39 * 4096))
         #expect(error.bytesWritten == 18 * 4096 && error.targetTouched)
-    }
-
-    @Test func `what was verified in memory is not read again`() throws {
-        let chain = try Chain.simple()
-        let reads = Log<Range<UInt64>>()
-        let source = WatchedSource(base: try #require(try chain.sources().first)) {
-            range throws(ChunkReadError) in
-            reads.append(range)
-        }
-        let verified = try RestorePlan(sources: [source]).verify()
-        let before = reads.elements.count
-        _ = try verified.apply(to: open(chain.target()))
-        #expect(before > 0 && reads.elements.count == before)
     }
 }

@@ -86,11 +86,10 @@ extension EngineSettings {
     static var all: [EngineSettings] {
         var made: [EngineSettings] = []
         for form in [Form.automatic, .threads] {
-            for (depth, kept, isDirect) in [(64, 32 << 20, true), (3, 0, true), (2, 9000, false)] {
+            for (depth, isDirect) in [(64, true), (3, true), (2, false)] {
                 var settings = EngineSettings()
                 settings.form = form
                 settings.depth = depth
-                settings.keptBytes = kept
                 settings.isDirect = isDirect
                 settings.largestRequest = depth == 3 ? 1024 : 512 << 10
                 made.append(settings)

@@ -1,10 +1,9 @@
 import Block
 import ExceptionStore
+import Restore
 import StoreTesting
 import SystemPackage
 import Testing
-
-@testable import Restore
 
 @Suite struct UnpackTests {
     @Test(
@@ -50,10 +49,7 @@ import Testing
     @Test("A source that changes after it was verified is not unpacked")
     func changed() throws {
         let chain = try Chain.simple()
-        var settings = EngineSettings()
-        settings.keptBytes = 0
-        let verified = try VerifiedPlan(
-            RestorePlan(sources: chain.sources()), RestoreOptions(), settings, RestoreControl())
+        let verified = try RestorePlan(sources: chain.sources()).verify()
         try TemporaryDirectory.patch(chain.stores[0], at: 2 * 4096 + 5, [1, 2, 3])
         let path = chain.directory.path.appending("unpacked")
         let error = #expect(throws: RestoreError.self) {
