@@ -134,7 +134,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "DmsnapCommandsTests",
-            dependencies: ["Sessions", "DmsnapCommands", "ExceptionStore", system, arguments],
+            dependencies: [
+                "Sessions", "DmsnapCommands", "ExceptionStore", "Restore", system, arguments,
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "ExceptionStoreTests",

@@ -24,8 +24,8 @@ extension IntegrationTests {
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 let before = try await rig.checksum()
                 let pass = ["--passfile", Dmsnap.passfile]
-                for step in 0..<9 {
-                    let delay = 300 + step * 90
+                for step in 0..<6 {
+                    let delay = 300 + step * 130
                     try await kill(
                         ["activate", rig.device, "--store-dir", rig.base] + pass, after: delay)
                     try await rig.activate()
@@ -54,7 +54,7 @@ extension IntegrationTests {
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 try await rig.activate()
                 var baselines: [String] = []
-                for step in 0..<10 {
+                for step in 0..<7 {
                     baselines.append(try await rig.checksum())
                     try await rig.mount()
                     try await sh(
@@ -73,8 +73,8 @@ extension IntegrationTests {
                     try await nothingIsSuspended()
                 }
                 let all = try await rig.sessions()
-                #expect(all.count == 10 && all.allSatisfy(\.complete))
-                for index in [9, 5, 0] {
+                #expect(all.count == 7 && all.allSatisfy(\.complete))
+                for index in [6, 3, 0] {
                     try await rig.restore(all[index])
                     #expect(try await rig.checksum() == baselines[index])
                 }
