@@ -1,9 +1,11 @@
 internal import SystemPackage
 
-/// Device-mapper as a kernel without it has it, or a user who may not use it: there is no device, and
-/// none can be made.
+/// Device-mapper where the kernel has none, or it isn't this user's to use: every question fails, too.
+///
+/// Not to know what is loaded is not the same as nothing being loaded: what a crash left behind would
+/// be cleaned up by such an answer.
 public struct AbsentDeviceMapper: DeviceMapping {
-    /// Why nothing can be made.
+    /// Why it can't be used.
     private let reason: DeviceMapperError
 
     /// - Parameter reason: what opening the kernel's own failed with.
@@ -11,11 +13,13 @@ public struct AbsentDeviceMapper: DeviceMapping {
         self.reason = reason
     }
 
-    /// None.
-    public func devices() -> [(name: String, uuid: String)] { [] }
+    /// Fails.
+    public func devices() throws(DeviceMapperError) -> [(name: String, uuid: String)] {
+        throw reason
+    }
 
-    /// nil.
-    public func info(_ name: DeviceName) -> DeviceInfo? { nil }
+    /// Fails.
+    public func info(_ name: DeviceName) throws(DeviceMapperError) -> DeviceInfo? { throw reason }
 
     /// Fails.
     public func create(
@@ -51,16 +55,16 @@ public struct AbsentDeviceMapper: DeviceMapping {
         throw reason
     }
 
-    /// Nothing.
-    public func table(_ name: DeviceName) -> [Target] { [] }
+    /// Fails.
+    public func table(_ name: DeviceName) throws(DeviceMapperError) -> [Target] { throw reason }
 
-    /// Nothing.
-    public func status(_ name: DeviceName) -> [Target] { [] }
+    /// Fails.
+    public func status(_ name: DeviceName) throws(DeviceMapperError) -> [Target] { throw reason }
 
-    /// Runs `body`.
+    /// Fails.
     public func inTransaction<Result>(
         _ body: (DeviceMapperTransaction) throws -> Result
     ) throws -> Result {
-        try body(DeviceMapperTransaction())
+        throw reason
     }
 }

@@ -162,6 +162,9 @@ extension SessionsError {
         switch error {
         case let error as SessionsError: error
         case let error as SystemError: .system(error)
+        // Asked once, before everything else.
+        case let error as DeviceMapperError where error.operation == .version:
+            .noDeviceMapper("\(error)")
         case let error as DeviceMapperError: .deviceMapper(error)
         case let error as ResumeFailure:
             .rollback(cause: from(error.cause), failures: ["\(error.resume)"])
