@@ -84,17 +84,9 @@ struct Guest: AsyncParsableCommand {
         let fio =
             "fio --name=r --read_iolog=\(log) --ioengine=io_uring --iodepth=64 --direct=1 "
             + "--replay_no_stall=1 --end_fsync=1 --allow_mounted_write=1 > /dev/null"
-        for readBack in [false, true] {
-            try await configure(readBack: readBack)
-            results.measurements.append(
-                try await compare(
-                    Measurement(
-                        what: readBack ? "restore and read back" : "restore",
-                        contents: "64 MiB random, raw",
-                        against: "fio, the same writes", wanted: readBack ? nil : 0.8),
-                    rounds: Self.rounds, ours: { try await restoring(directory) },
-                    theirs: { try await time(fio, before: Self.cold) }))
-        }
+        try await compareRaw(
+            directory, contents: "64 MiB random, raw", against: "fio, the same writes", wanted: 0.8,
+            fio)
         try await configure(readBack: false)
         results.measurements.append(
             try await compare(
@@ -116,23 +108,31 @@ struct Guest: AsyncParsableCommand {
         try await sh("rm -r \(directory) \(archive)")
     }
 
+    /// A restore from a raw store beside a script, without and with reading back.
+    private mutating func compareRaw(
+        _ directory: String, contents: String, against: String, wanted: Double, _ script: String
+    ) async throws {
+        for readBack in [false, true] {
+            try await configure(readBack: readBack)
+            results.measurements.append(
+                try await compare(
+                    Measurement(
+                        what: readBack ? "restore and read back" : "restore", contents: contents,
+                        against: against, wanted: readBack ? nil : wanted),
+                    rounds: Self.rounds, ours: { try await restoring(directory) },
+                    theirs: { try await time(script, before: Self.cold) }))
+        }
+    }
+
     private mutating func sequential() async throws {
         let directory = try await session(
             "dd if=/dev/urandom of=$path bs=1M count=512 oflag=direct status=none")
         let dd =
             "dd if=\(directory)/store of=\(Self.disk) bs=1M count=512 iflag=direct oflag=direct "
             + "conv=fsync status=none"
-        for readBack in [false, true] {
-            try await configure(readBack: readBack)
-            results.measurements.append(
-                try await compare(
-                    Measurement(
-                        what: readBack ? "restore and read back" : "restore",
-                        contents: "512 MiB in sequence, raw",
-                        against: "dd bs=1M, direct", wanted: readBack ? nil : 0.95),
-                    rounds: Self.rounds, ours: { try await restoring(directory) },
-                    theirs: { try await time(dd, before: Self.cold) }))
-        }
+        try await compareRaw(
+            directory, contents: "512 MiB in sequence, raw", against: "dd bs=1M, direct",
+            wanted: 0.95, dd)
         let archive = try await archived(directory)
         try await configure(readBack: false)
         results.measurements.append(
