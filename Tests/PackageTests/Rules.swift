@@ -20,12 +20,12 @@ enum Rules {
 
     /// Where device-mapper names are built, and what they start with.
     static let names = (
-        file: "Sources/Sessions/Names.swift", texts: ["dmsnap-", "DMSNAP-", "dmsnapcow-"]
+        file: "Sources/Sessions/Registry/Names.swift", texts: ["dmsnap-", "DMSNAP-", "dmsnapcow-"]
     )
 
     /// Where paths are built, and what they start with (behind another root or not).
     static let paths = (
-        file: "Sources/Sessions/Layout.swift",
+        file: "Sources/Sessions/Registry/Layout.swift",
         texts: ["var/lib/dmsnap", "run/dmsnap", "etc/dmsnap", "/snapshot"]
     )
 
