@@ -1,5 +1,4 @@
 internal import CBlkid
-internal import CZlib
 internal import Glibc
 internal import SystemPackage
 
@@ -61,50 +60,5 @@ public struct Contents: Hashable, Sendable, Codable {
             let text = unsafe data
         else { return nil }
         return unsafe String(cString: text)
-    }
-}
-
-/// A fingerprint of a device: its contents' identity and checksums of the regions where file systems
-/// keep their superblocks.
-///
-/// Two equal ones mean that no file system on it was mounted for writing in between: every one of
-/// them writes there when it is. They don't prove that no byte elsewhere was changed.
-public struct Fingerprint: Hashable, Sendable, Codable {
-    /// The device's length.
-    public var size: ByteCount
-    /// What libblkid finds on it; nothing where it finds contradictions.
-    public var contents: Contents
-    /// CRC-32 of each of `regions`, in their order.
-    public var checksums: [UInt32]
-
-    /// Offset and length in bytes, clipped to the device: the first MiB (every superblock's first
-    /// place), 64 MiB (btrfs's second), the last 64 KiB (nilfs2's second, md's, GPT's).
-    static func regions(of size: ByteCount) -> [(offset: UInt64, length: Int)] {
-        let last: UInt64 = 64 << 10
-        let wanted: [(UInt64, UInt64)] = [
-            (0, 1 << 20), (64 << 20, 64 << 10), (size.bytes > last ? size.bytes - last : 0, last),
-        ]
-        return wanted.map { offset, length in
-            (offset, offset < size.bytes ? Int(min(length, size.bytes - offset)) : 0)
-        }
-    }
-
-    /// Reads the regions through the descriptor, and so through the page cache that it has.
-    public init(of device: borrowing OwnedDescriptor) throws(SystemError) {
-        // An image's last bytes may be no sector, and then no device over it has them.
-        let size = try device.size().inWholeSectors
-        self.size = size
-        // What can't be told apart is no identity, but its bytes still are a fingerprint.
-        contents = (try? Contents(probing: device)) ?? Contents()
-        // Of the raw device only: device-mapper's over it is no partition.
-        contents.partitionUUID = nil
-        checksums = []
-        for region in Self.regions(of: size) {
-            let bytes = try device.read(count: region.length, at: region.offset)
-            let checksum = unsafe bytes.withUnsafeBufferPointer {
-                unsafe crc32(0, $0.baseAddress, UInt32($0.count))
-            }
-            checksums.append(UInt32(checksum))
-        }
     }
 }

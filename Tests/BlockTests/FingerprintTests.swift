@@ -22,29 +22,6 @@ import Testing
         try file.write([~byte], at: offset)
     }
 
-    @Test(
-        "The regions are the first MiB, the 64 KiB at 64 MiB and the last 64 KiB, cut to the device",
-        arguments: [
-            (0, [(0, 0), (64 << 20, 0), (0, 0)]),
-            (1, [(0, 1), (64 << 20, 0), (0, 1)]),
-            (512, [(0, 512), (64 << 20, 0), (0, 512)]),
-            (65_536, [(0, 65_536), (64 << 20, 0), (0, 65_536)]),
-            (65_537, [(0, 65_537), (64 << 20, 0), (1, 65_536)]),
-            (1 << 20, [(0, 1 << 20), (64 << 20, 0), ((1 << 20) - 65_536, 65_536)]),
-            (64 << 20, [(0, 1 << 20), (64 << 20, 0), ((64 << 20) - 65_536, 65_536)]),
-            (
-                (64 << 20) + 512,
-                [(0, 1 << 20), (64 << 20, 512), ((64 << 20) + 512 - 65_536, 65_536)]
-            ),
-            (1 << 40, [(0, 1 << 20), (64 << 20, 65_536), ((1 << 40) - 65_536, 65_536)]),
-            (.max, [(0, 1 << 20), (64 << 20, 65_536), (.max - 65_536, 65_536)]),
-        ] as [(UInt64, [(UInt64, Int)])])
-    func regions(size: UInt64, expected: [(UInt64, Int)]) {
-        let regions = Fingerprint.regions(of: ByteCount(size))
-        #expect(regions.map(\.offset) == expected.map(\.0))
-        #expect(regions.map(\.length) == expected.map(\.1))
-    }
-
     @Test("Equal contents have equal fingerprints, whatever the file's name")
     func equal() async throws {
         let one = try directory.image("one", size: 8 << 20)
@@ -70,27 +47,31 @@ import Testing
         #expect(try fingerprint(image) == before)
     }
 
-    @Test("The first and the last byte of every region count, those just outside don't")
+    @Test("The first and the last byte of every place and sample count, those just outside don't")
     func edges() throws {
-        let size: UInt64 = 128 << 20
+        let size: UInt64 = 160 << 20
         let image = try directory.image("image", size: size)
         let before = try fingerprint(image)
-        let inside: [UInt64] = [
-            0, (1 << 20) - 1, 64 << 20, (64 << 20) + 65_535, size - 65_536, size - 1,
-        ]
-        let outside: [UInt64] = [1 << 20, (64 << 20) - 1, (64 << 20) + 65_536, size - 65_537]
-        for offset in inside {
+        let ranges = (before.places + before.samples).map(\.range)
+        for offset in ranges.flatMap({ [$0.lowerBound, $0.upperBound - 1] }) {
             try flip(image, at: offset)
-            #expect(try fingerprint(image) != before, "at \(offset)")
+            let after = try fingerprint(image)
+            #expect(after != before, "at \(offset)")
+            #expect(!after.agrees(with: before), "at \(offset)")
+            #expect(after.differences(from: before).allSatisfy { $0.contains(offset) })
+            #expect(!after.differences(from: before).isEmpty)
             try flip(image, at: offset)
         }
-        for offset in outside { try flip(image, at: offset) }
+        for offset in Set(ranges.flatMap { [$0.lowerBound &- 1, $0.upperBound] })
+        where offset < size && !ranges.contains(where: { $0.contains(offset) }) {
+            try flip(image, at: offset)
+        }
         #expect(try fingerprint(image) == before)
     }
 
     @Test(
-        "Each region has its CRC-32, also on devices smaller than the regions",
-        arguments: [0, 1, 511, 65_536, 100_000, 1 << 20, 3 << 20] as [Int])
+        "Each place and sample has its CRC-32, also on devices smaller than the regions",
+        arguments: [0, 1, 511, 4096, 5120, 65_536, 100_000, 1 << 20, 3 << 20] as [Int])
     func checksums(size: Int) throws {
         let file = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
         let image = directory.file("image")
@@ -99,10 +80,12 @@ import Testing
         // What makes no whole sector no device over the file has.
         let bytes = file.prefix(size / 512 * 512)
         #expect(found.size == ByteCount(UInt64(bytes.count)))
-        #expect(
-            found.checksums == [
-                crc32(Array(bytes.prefix(1 << 20))), crc32([]), crc32(Array(bytes.suffix(65_536))),
-            ])
+        #expect(found.places.map(\.range) == Fingerprint.places(of: found.size))
+        #expect(found.samples.map(\.range) == Fingerprint.samples(of: found.size))
+        for place in found.places + found.samples {
+            let part = bytes[Int(place.offset)..<Int(place.offset + place.length)]
+            #expect(place.checksum == crc32(Array(part)), "at \(place.offset)")
+        }
     }
 
     @Test("Bytes moved from one region to another, or a longer device of zeros, are another device")
@@ -115,7 +98,7 @@ import Testing
         try flip(one, at: 64 << 20)
         try flip(two, at: size - 65_536)
         #expect(try fingerprint(one) != fingerprint(two))
-        #expect(try fingerprint(longer).checksums == fingerprint(longer).checksums)
+        #expect(try fingerprint(longer).places == fingerprint(longer).places)
         let plain = try directory.image("plain", size: size)
         #expect(try fingerprint(longer) != fingerprint(plain))
     }
@@ -136,10 +119,14 @@ import Testing
         #expect(try fingerprint(both) != found)
     }
 
-    @Test("A fingerprint survives JSON")
-    func codable() throws {
-        let found = try fingerprint(try directory.image("image", size: 4096))
-        let json = try JSONEncoder().encode(found)
-        #expect(try JSONDecoder().decode(Fingerprint.self, from: json) == found)
+    @Test("Under a suspend the places alone are read, and samples from before are joined to them")
+    func superblocksOnly() throws {
+        let image = try directory.image("image", size: 160 << 20)
+        let all = try fingerprint(image)
+        let fast = try Fingerprint(superblocksOf: OwnedDescriptor.open(image, .readOnly))
+        #expect(fast.samples.isEmpty)
+        #expect(fast != all)
+        #expect(fast.agrees(with: all) && all.agrees(with: fast))
+        #expect(fast.withSamples(of: all) == all)
     }
 }
