@@ -65,6 +65,10 @@ public struct BlockDevice: Sendable {
         hardwareIdentity = Self.hardwareIdentity(number)
     }
 
+    /// How many writes the device has completed since it appeared, as asked for now: a number that
+    /// stays the same says that nobody wrote, whoever has it open. See `Sysfs.writesCompleted`.
+    public var writesCompleted: UInt64? { Sysfs.writesCompleted(by: number) }
+
     private static func hardwareIdentity(_ number: DeviceNumber) -> [String] {
         let folder = Sysfs.directory(number)
         let disk = Sysfs.disk(ofPartition: number).map(Sysfs.directory) ?? folder

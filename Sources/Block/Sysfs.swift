@@ -24,6 +24,20 @@ public enum Sysfs {
         }
     }
 
+    /// How many writes a device has completed since it appeared; nil if it isn't there.
+    ///
+    /// The fifth field of its `stat` (Documentation/block/stat.rst). Merged requests count as one,
+    /// flushes and discards not at all, a bio-based device's each bio.
+    public static func writesCompleted(by number: DeviceNumber) -> UInt64? {
+        attribute(directory(number).appending("stat")).flatMap { writesCompleted(statistics: $0) }
+    }
+
+    /// - Parameter statistics: numbers, right-aligned with spaces between them.
+    static func writesCompleted(statistics: String) -> UInt64? {
+        let fields = statistics.split(separator: " ")
+        return fields.count > 4 ? UInt64(fields[4]) : nil
+    }
+
     /// Devices that are built on this one (`holders`), or that it is built on (`slaves`).
     public static func related(_ number: DeviceNumber, _ relation: String) -> [DeviceNumber] {
         let folder = directory(number).appending(relation)

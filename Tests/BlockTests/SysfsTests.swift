@@ -37,4 +37,19 @@ import Testing
         #expect(Sysfs.partitions(number).isEmpty)
         #expect(Sysfs.foundations(of: number) == [number])
     }
+
+    @Test(
+        "Completed writes are the fifth field of the statistics, and nothing where there are fewer")
+    func writesCompleted() {
+        // A disk's of Linux 6.1: reads, merged, sectors, ms; writes, merged, sectors, ms; and others.
+        let line =
+            "   85031    28120  8177682    30122   294510   306180 10522296   208430        0"
+            + "   117560   257380    13310        0 39872112    12288     9120     6539"
+        #expect(Sysfs.writesCompleted(statistics: line) == 294_510)
+        #expect(Sysfs.writesCompleted(statistics: "1 2 3 4 18446744073709551615 6") == .max)
+        #expect(Sysfs.writesCompleted(statistics: "1 2 3 4") == nil)
+        #expect(Sysfs.writesCompleted(statistics: "1 2 3 4 -5 6") == nil)
+        #expect(Sysfs.writesCompleted(statistics: "") == nil)
+        #expect(Sysfs.writesCompleted(by: DeviceNumber(major: 4095, minor: 4095)) == nil)
+    }
 }
