@@ -53,7 +53,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "DeviceMapper",
-            dependencies: ["CDeviceMapper", "Block", system],
+            dependencies: ["CLinux", "CDeviceMapper", "Block", system],
             swiftSettings: strict),
         .target(name: "ExceptionStore", dependencies: ["Block", system], swiftSettings: strict),
         .target(
@@ -104,6 +104,11 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "DeviceMapperTests", dependencies: ["DeviceMapper", "Block", system],
+            swiftSettings: strict),
+        // Suspends a device, and dies if it is told to.
+        .executableTarget(
+            name: "suspender", dependencies: ["Block", "DeviceMapper", system],
+            path: "Tests/Suspender",
             swiftSettings: strict),
         .testTarget(name: "PackageTests", swiftSettings: strict),
         .target(

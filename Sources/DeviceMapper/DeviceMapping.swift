@@ -80,6 +80,12 @@ public protocol DeviceMapping: Sendable {
     ) throws(DeviceMapperError)
     /// Loads a table into the inactive slot; `resume` makes it live.
     func load(_ name: DeviceName, _ targets: [Target], isReadOnly: Bool) throws(DeviceMapperError)
+    /// Stands guard over a device that is about to be suspended: should this process die before it
+    /// has resumed it, the guard does.
+    ///
+    /// Where nobody dies, as in simulations, there is none (the default).
+    /// - Throws: if there can be no guard; then nothing is to be suspended.
+    func standGuard(over name: DeviceName) throws(DeviceMapperError) -> SuspendGuard
     /// Suspends after flushing and, unless `freezing` is false, freezing the file system on it.
     func suspend(_ name: DeviceName, freezing: Bool) throws(DeviceMapperError)
     func resume(
@@ -116,6 +122,8 @@ public struct DeviceMapperError: Error, Hashable, Sendable, CustomStringConverti
     public enum Operation: String, Sendable {
         case version, targets, list, info, create, load, suspend, resume, remove, table, status
         case udev
+        /// Making the process that resumes a device when this one dies.
+        case `guard`
     }
 
     /// What was asked.
@@ -140,52 +148,5 @@ public struct DeviceMapperError: Error, Hashable, Sendable, CustomStringConverti
         let what = name.isEmpty ? "device-mapper" : "device-mapper device \(name)"
         let reason = message.isEmpty ? "\(errno)" : "\(errno) (\(message))"
         return "\(what): \(operation.rawValue): \(reason)"
-    }
-}
-
-extension DeviceMapping {
-    /// Suspends the device, runs `body`, and resumes it whatever happens.
-    ///
-    /// - Throws: what `body` threw; or what resuming failed with, if only that did. When both fail
-    ///   the error carries both.
-    public func whileSuspended<Result>(
-        _ name: DeviceName, in transaction: DeviceMapperTransaction, freezing: Bool = true,
-        _ body: () throws -> Result
-    ) throws -> Result {
-        try suspend(name, freezing: freezing)
-        let result: Swift.Result<Result, any Error>
-        do {
-            result = .success(try body())
-        } catch {
-            result = .failure(error)
-        }
-        do {
-            try resume(name, in: transaction, visibility: .disk)
-        } catch {
-            // A second try costs nothing, and a device left suspended stops the machine.
-            do {
-                try resume(name, in: transaction, visibility: .disk)
-            } catch {
-                if case .failure(let cause) = result {
-                    throw ResumeFailure(cause: cause, resume: error)
-                }
-                throw error
-            }
-        }
-        return try result.get()
-    }
-}
-
-/// A step under a suspend failed, and resuming the device did, too: it is left suspended.
-public struct ResumeFailure: Error, CustomStringConvertible {
-    /// What failed under the suspend.
-    public let cause: any Error
-    /// What resuming failed with, the second time.
-    public let resume: any Error
-
-    /// For people: both, and the way out.
-    public var description: String {
-        "\(cause); then resuming failed: \(resume); the device is left suspended: "
-            + "run `dmsetup resume` on it"
     }
 }

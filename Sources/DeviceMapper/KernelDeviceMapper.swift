@@ -109,6 +109,11 @@ public struct KernelDeviceMapper: DeviceMapping {
         }
     }
 
+    /// A child process.
+    public func standGuard(over name: DeviceName) throws(DeviceMapperError) -> SuspendGuard {
+        try SuspendGuard(over: name)
+    }
+
     /// DM_DEVICE_SUSPEND.
     public func suspend(_ name: DeviceName, freezing: Bool) throws(DeviceMapperError) {
         try Self.gated { () throws(DeviceMapperError) in

@@ -6,6 +6,7 @@ import SystemPackage
 /// Records what it is asked for, and fails where it is told to; it simulates no device.
 final class FakeDeviceMapper: DeviceMapping {
     enum Call: Hashable {
+        case standGuard(DeviceName)
         case suspend(DeviceName, freezing: Bool)
         case resume(DeviceName, UdevVisibility)
         /// What the test itself does in between.
@@ -14,6 +15,7 @@ final class FakeDeviceMapper: DeviceMapping {
 
     private struct State {
         var calls: [Call] = []
+        var guardFailure: DeviceMapperError?
         var suspendFailure: DeviceMapperError?
         /// What each resume fails with, the first one's first; none are left: it succeeds.
         var resumeFailures: [DeviceMapperError] = []
@@ -21,13 +23,25 @@ final class FakeDeviceMapper: DeviceMapping {
 
     private let state: Mutex<State>
 
-    init(suspendFailure: DeviceMapperError? = nil, resumeFailures: [DeviceMapperError] = []) {
-        state = Mutex(State(suspendFailure: suspendFailure, resumeFailures: resumeFailures))
+    init(
+        guardFailure: DeviceMapperError? = nil, suspendFailure: DeviceMapperError? = nil,
+        resumeFailures: [DeviceMapperError] = []
+    ) {
+        state = Mutex(
+            State(
+                guardFailure: guardFailure, suspendFailure: suspendFailure,
+                resumeFailures: resumeFailures))
     }
 
     var calls: [Call] { state.withLock { $0.calls } }
 
     func note(_ call: Call) { state.withLock { $0.calls.append(call) } }
+
+    func standGuard(over name: DeviceName) throws(DeviceMapperError) -> SuspendGuard {
+        note(.standGuard(name))
+        if let failure = state.withLock({ $0.guardFailure }) { throw failure }
+        return SuspendGuard()
+    }
 
     func suspend(_ name: DeviceName, freezing: Bool) throws(DeviceMapperError) {
         note(.suspend(name, freezing: freezing))

@@ -32,7 +32,7 @@ import Testing
     }
 
     private var once: [FakeDeviceMapper.Call] {
-        [.suspend(name, freezing: true), .body, .resume(name, .disk)]
+        [.standGuard(name), .suspend(name, freezing: true), .body, .resume(name, .disk)]
     }
 
     @Test("The body runs between suspend and resume, and its result is given")
@@ -46,7 +46,10 @@ import Testing
     func withoutFreezing() throws {
         let mapper = FakeDeviceMapper()
         try run(mapper, freezing: false) {}
-        #expect(mapper.calls == [.suspend(name, freezing: false), .body, .resume(name, .disk)])
+        #expect(
+            mapper.calls == [
+                .standGuard(name), .suspend(name, freezing: false), .body, .resume(name, .disk),
+            ])
     }
 
     @Test("When the body fails the device is resumed and the body's error is thrown")
@@ -61,7 +64,15 @@ import Testing
         let failure = failure(.suspend, .ioError)
         let mapper = FakeDeviceMapper(suspendFailure: failure)
         #expect(throws: failure) { try run(mapper) {} }
-        #expect(mapper.calls == [.suspend(name, freezing: true)])
+        #expect(mapper.calls == [.standGuard(name), .suspend(name, freezing: true)])
+    }
+
+    @Test("Without a guard nothing is suspended")
+    func noGuard() {
+        let failure = failure(.guard, .noMemory)
+        let mapper = FakeDeviceMapper(guardFailure: failure)
+        #expect(throws: failure) { try run(mapper) {} }
+        #expect(mapper.calls == [.standGuard(name)])
     }
 
     @Test("A resume that fails is tried once more, and then all is well")
@@ -127,5 +138,24 @@ import Testing
         #expect(
             error != DeviceMapperError(operation: .load, name: "a", errno: .noMemory, message: "m"))
         #expect(error != DeviceMapperError(operation: .load, name: "a", errno: .ioError))
+    }
+}
+
+@Suite struct SuspendGuardTests {
+    @Test("No guard at all resumes nothing, and is let go of without a word")
+    func none() {
+        SuspendGuard().dismiss()
+        let isResumed = SuspendGuard().resume()
+        #expect(!isResumed)
+        _ = SuspendGuard()
+    }
+
+    @Test("There is no guard over a device that isn't there, or without device-mapper")
+    func missing() throws {
+        let name = try #require(DeviceName("no such device"))
+        let error = try #require(
+            #expect(throws: DeviceMapperError.self) { try SuspendGuard(over: name).dismiss() })
+        #expect(error.operation == .guard)
+        #expect(error.name == "no such device")
     }
 }

@@ -82,4 +82,23 @@ void clinux_echo_on(int fd);
 pid_t clinux_spawn_detached(
     const char *path, char *const arguments[], const char *log_path, int ready_fd);
 
+// Closes every descriptor from `first` on. No heap and no lock: for a child before it is another
+// program, too.
+void clinux_close_from(int first);
+// Marks them close-on-exec instead.
+void clinux_seal_from(int first);
+
+// A child process that resumes a suspended device-mapper device if this one dies without having done
+// so (DM_DEV_SUSPEND of linux/dm-ioctl.h, without its flag).
+struct clinux_guard {
+    pid_t process;
+    int end;  // the pipe's end that is open as long as this process is
+};
+// Starts it for the device of this name, as the kernel has it, before the device is suspended. When
+// it returns the guard stands: 0; or -1 with errno, and there is none (ENXIO: no such device).
+int clinux_guard_start(const char *name, struct clinux_guard *guard);
+// Lets it go, and waits for its end. If the device isn't resumed the guard does it first: 0, or -1 if
+// it couldn't. If it is, the result says nothing.
+int clinux_guard_end(struct clinux_guard *guard, int is_resumed);
+
 #endif

@@ -1,0 +1,58 @@
+#define _GNU_SOURCE
+#include "clinux.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2)
+#endif
+
+static void shut(int fd) { close(fd); }
+
+static void seal(int fd) {
+    int flags = fcntl(fd, F_GETFD);
+    if (flags >= 0) fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+}
+
+// The entries of a directory of proc, without the heap: a child of a process with threads may not
+// touch it.
+static int each_listed(int first, void (*action)(int)) {
+    // linux_dirent64 (getdents64(2)): inode, offset, length, type, name.
+    _Alignas(8) char buffer[4096];
+    int listing = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (listing < 0) return -1;
+    for (;;) {
+        long got = syscall(SYS_getdents64, listing, buffer, sizeof buffer);
+        if (got <= 0) break;
+        for (long at = 0; at < got;) {
+            struct dirent64 *entry = (struct dirent64 *)(buffer + at);
+            int fd = 0;
+            const char *digit = entry->d_name;
+            for (; *digit >= '0' && *digit <= '9'; digit++) fd = fd * 10 + (*digit - '0');
+            if (!*digit && fd >= first && fd != listing) action(fd);
+            at += entry->d_reclen;
+        }
+    }
+    // Whether it is one of those to close or not: its time is over.
+    close(listing);
+    return 0;
+}
+
+// close_range(2) is Linux 5.9's, its flag 5.11's.
+static void from(int first, unsigned int flags, void (*action)(int)) {
+#ifdef SYS_close_range
+    if (!syscall(SYS_close_range, (unsigned int)first, ~0U, flags)) return;
+#endif
+    if (!each_listed(first, action)) return;
+    // Without proc: as many as programs usually may have.
+    for (int fd = first; fd < 4096; fd++) action(fd);
+}
+
+void clinux_close_from(int first) { from(first, 0, shut); }
+
+void clinux_seal_from(int first) { from(first, CLOSE_RANGE_CLOEXEC, seal); }
