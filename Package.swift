@@ -85,7 +85,8 @@ let package = Package(
                 system, arguments, logging,
             ],
             swiftSettings: strict),
-        .executableTarget(name: "dmsnap", dependencies: ["DmsnapCommands"], swiftSettings: strict),
+        .executableTarget(
+            name: "dmsnap", dependencies: ["Block", "DmsnapCommands"], swiftSettings: strict),
         .target(
             name: "DmsnapC",
             dependencies: ["CDmsnap", "Sessions"],
@@ -100,10 +101,14 @@ let package = Package(
             ]),
 
         .testTarget(
-            name: "BlockTests", dependencies: ["Block", system, subprocess],
+            name: "BlockTests", dependencies: ["CLinux", "Block", system, subprocess],
             swiftSettings: strict),
         .testTarget(
             name: "DeviceMapperTests", dependencies: ["DeviceMapper", "Block", system],
+            swiftSettings: strict),
+        // Says what has become of descriptors that its caller closed.
+        .executableTarget(
+            name: "descriptors", dependencies: ["Block", system], path: "Tests/Descriptors",
             swiftSettings: strict),
         // Suspends a device, and dies if it is told to.
         .executableTarget(

@@ -34,24 +34,35 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     public static func open(
         _ path: FilePath, _ access: Access, exclusive: Bool = false, direct: Bool = false
     ) throws(SystemError) -> OwnedDescriptor {
-        var options: FileDescriptor.OpenOptions = [.closeOnExec]
+        var options: FileDescriptor.OpenOptions = []
         if exclusive { options.formUnion(.init(rawValue: O_EXCL)) }
         if direct { options.formUnion(.init(rawValue: clinux_o_direct())) }
-        let descriptor = try systemCall("open", path) {
+        return try make("open", path, access, options)
+    }
+
+    /// Opens or creates, as the options say, whatever the caller's descriptors 0 to 2 are: in a
+    /// library's host they may be closed, and what got their number would be read as input or have
+    /// messages written to it.
+    static func make(
+        _ operation: String, _ path: FilePath, _ access: Access,
+        _ options: FileDescriptor.OpenOptions, permissions: FilePermissions? = nil
+    ) throws(SystemError) -> OwnedDescriptor {
+        let opened = try systemCall(operation, path) {
             try FileDescriptor.open(
-                path, access == .readOnly ? .readOnly : .readWrite, options: options)
+                path, access == .readOnly ? .readOnly : .readWrite,
+                options: options.union(.closeOnExec), permissions: permissions)
         }
-        return OwnedDescriptor(descriptor, path: path)
+        let descriptor = try systemCall(operation, path.string) {
+            clinux_above_standard(opened.rawValue)
+        }
+        return OwnedDescriptor(FileDescriptor(rawValue: descriptor), path: path)
     }
 
     /// Creates a file that must not exist, for reading and writing by its owner alone (0600).
     public static func create(_ path: FilePath) throws(SystemError) -> OwnedDescriptor {
-        let descriptor = try systemCall("create", path) {
-            try FileDescriptor.open(
-                path, .readWrite, options: [.create, .exclusiveCreate, .closeOnExec, .noFollow],
-                permissions: [.ownerReadWrite])
-        }
-        return OwnedDescriptor(descriptor, path: path)
+        try make(
+            "create", path, .readWrite, [.create, .exclusiveCreate, .noFollow],
+            permissions: [.ownerReadWrite])
     }
 
     /// The length of a regular file, or of a block device.

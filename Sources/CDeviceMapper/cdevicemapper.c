@@ -1,7 +1,11 @@
 #include "cdevicemapper.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 
 static char last[1024];
 static char taken[1024];
@@ -25,6 +29,22 @@ const char *cdevicemapper_last_message(void) {
     snprintf(taken, sizeof taken, "%s", last);
     last[0] = 0;
     return taken;
+}
+
+void cdevicemapper_seal_control(void) {
+    char path[4096];
+    struct stat control, found;
+    struct dirent *entry;
+    DIR *listing;
+    if (snprintf(path, sizeof path, "%s/control", dm_dir()) >= (int)sizeof path) return;
+    if (stat(path, &control) || !(listing = opendir("/proc/self/fd"))) return;
+    while ((entry = readdir(listing))) {
+        int fd = atoi(entry->d_name);
+        if (entry->d_name[0] == '.' || fstat(fd, &found)) continue;
+        if (S_ISCHR(found.st_mode) && found.st_rdev == control.st_rdev)
+            fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) | FD_CLOEXEC);
+    }
+    closedir(listing);
 }
 
 const char *cdevicemapper_name(const struct dm_names *entry) { return entry->name; }

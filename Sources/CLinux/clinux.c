@@ -91,7 +91,7 @@ int clinux_termination_fd(void) {
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     if (sigprocmask(SIG_BLOCK, &set, NULL)) return -1;
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return clinux_above_standard(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
 static volatile sig_atomic_t interrupted;
@@ -112,7 +112,7 @@ void clinux_catch_interrupts(void) {
 int clinux_interrupted(void) { return interrupted; }
 
 int clinux_watch_renames(const char *directory) {
-    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    int fd = clinux_above_standard(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     if (fd < 0) return -1;
     if (inotify_add_watch(fd, directory, IN_MOVED_TO) < 0) {
         int error = errno;
@@ -128,7 +128,9 @@ void clinux_drain(int fd) {
     while (read(fd, buffer, sizeof buffer) > 0) {}
 }
 
-int clinux_writers_fd(void) { return inotify_init1(IN_CLOEXEC | IN_NONBLOCK); }
+int clinux_writers_fd(void) {
+    return clinux_above_standard(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+}
 
 int clinux_watch_writers(int fd, const char *path) {
     return inotify_add_watch(fd, path, IN_CLOSE_WRITE);
@@ -144,7 +146,20 @@ int clinux_next_writer(int fd) {
     }
 }
 
-int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+int clinux_pipe(int ends[2]) {
+    int error;
+    if (pipe2(ends, O_CLOEXEC)) return -1;
+    ends[0] = clinux_above_standard(ends[0]);
+    error = errno;
+    ends[1] = clinux_above_standard(ends[1]);
+    if (ends[0] >= 0 && ends[1] >= 0) return 0;
+    if (ends[0] >= 0) error = errno;
+    for (int i = 0; i < 2; i++) {
+        if (ends[i] >= 0) close(ends[i]);
+    }
+    errno = error;
+    return -1;
+}
 
 int clinux_run(const char *path, char *const arguments[]) {
     posix_spawn_file_actions_t actions;
@@ -155,6 +170,8 @@ int clinux_run(const char *path, char *const arguments[]) {
     if (!error) error = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
     if (!error) error = posix_spawn_file_actions_adddup2(&actions, 0, 1);
     if (!error) error = posix_spawn_file_actions_adddup2(&actions, 0, 2);
+    // Close-on-exec or not: libraries open some that aren't.
+    if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     if (!error) error = posix_spawn(&child, path, &actions, NULL, arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
     if (error) { errno = error; return -1; }

@@ -19,9 +19,7 @@ static void seal(int fd) {
     if (flags >= 0) fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
 }
 
-// The entries of a directory of proc, without the heap: a child of a process with threads may not
-// touch it.
-static int each_listed(int first, void (*action)(int)) {
+int clinux_each_open(int first, void (*action)(int)) {
     // linux_dirent64 (getdents64(2)): inode, offset, length, type, name.
     _Alignas(8) char buffer[4096];
     int listing = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -48,7 +46,7 @@ static void from(int first, unsigned int flags, void (*action)(int)) {
 #ifdef SYS_close_range
     if (!syscall(SYS_close_range, (unsigned int)first, ~0U, flags)) return;
 #endif
-    if (!each_listed(first, action)) return;
+    if (!clinux_each_open(first, action)) return;
     // Without proc: as many as programs usually may have.
     for (int fd = first; fd < 4096; fd++) action(fd);
 }
@@ -56,3 +54,26 @@ static void from(int first, unsigned int flags, void (*action)(int)) {
 void clinux_close_from(int first) { from(first, 0, shut); }
 
 void clinux_seal_from(int first) { from(first, CLOSE_RANGE_CLOEXEC, seal); }
+
+int clinux_above_standard(int fd) {
+    int moved;
+    if (fd < 0 || fd > 2) return fd;
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return moved;
+}
+
+int clinux_open_standard(void) {
+    int closed = 0;
+    for (int fd = 0; fd < 3; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+        closed |= 1 << fd;
+        // open(2) gives the lowest number that is free, and those below are taken.
+        if (open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) >= 0) continue;
+        // Where there is no /dev, a directory: nothing can be written to it, nor read.
+        if (open("/", O_RDONLY | O_DIRECTORY) < 0) break;
+    }
+    return closed;
+}

@@ -18,6 +18,7 @@ public struct KernelDeviceMapper: DeviceMapping {
             // with `\x` in it for an escaped one, and refuses to list a name that has a `\x5cx`.
             _ = dm_set_name_mangling_mode(DM_STRING_MANGLING_NONE)
             try unsafe Self.task(.version, DM_DEVICE_VERSION, nil)
+            cdevicemapper_seal_control()
         }
     }
 

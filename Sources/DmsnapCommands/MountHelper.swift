@@ -102,6 +102,7 @@ struct MountHelper {
 
     private func replaceProcess(_ command: [String]) -> Int32 {
         var words = unsafe command.map { unsafe strdup($0) } + [nil]
+        StandardDescriptors.closeOthersOnExec()
         unsafe execv(command[0], &words)
         Output.diagnose("\(command[0]): \(Errno(rawValue: errno))")
         return ExitStatus.software.rawValue

@@ -1,8 +1,10 @@
+import Block
 import DmsnapCommands
 
 @main
 enum Main {
     static func main() {
+        StandardDescriptors.ensureOpen()
         Dmsnap.run()
     }
 }

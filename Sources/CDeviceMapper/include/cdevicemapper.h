@@ -10,6 +10,10 @@
 void cdevicemapper_keep_messages(void);
 const char *cdevicemapper_last_message(void);
 
+// libdevmapper keeps its control device open, and for every child of the program, too: marks it
+// close-on-exec, once a task was run.
+void cdevicemapper_seal_control(void);
+
 // The name in an entry of DM_DEVICE_LIST's result, which is a flexible array, and the entry after it
 // (NULL at the end).
 const char *cdevicemapper_name(const struct dm_names *entry);

@@ -82,11 +82,21 @@ void clinux_echo_on(int fd);
 pid_t clinux_spawn_detached(
     const char *path, char *const arguments[], const char *log_path, int ready_fd);
 
-// Closes every descriptor from `first` on. No heap and no lock: for a child before it is another
-// program, too.
+// Calls `action`, which may close it, with every open descriptor from `first` on, as proc(5) lists them;
+// -1 with errno without proc. No heap and no lock: for a child of a process with threads, too.
+int clinux_each_open(int first, void (*action)(int));
+
+// Closes every descriptor from `first` on; with or without proc, and in such a child, too.
 void clinux_close_from(int first);
 // Marks them close-on-exec instead.
 void clinux_seal_from(int first);
+
+// The same open file as a descriptor above standard error, close-on-exec, if it is one of 0 to 2, which
+// then is closed; else as it is. -1 with errno if that fails, and then it is closed, too.
+int clinux_above_standard(int fd);
+// Opens those of 0 to 2 that are closed: 0 for reading and 1 and 2 for writing /dev/null, or else "/",
+// where neither can be done. A bit (1 << fd) for each that was closed.
+int clinux_open_standard(void);
 
 // A child process that resumes a suspended device-mapper device if this one dies without having done
 // so (DM_DEV_SUSPEND of linux/dm-ioctl.h, without its flag).
