@@ -147,4 +147,101 @@ import Testing
         #expect(result.closureResult.taken)
         #expect(try isFree())
     }
+
+    @Test("A lock is waited for as long as there is patience, and waiting is said once")
+    func patience() throws {
+        let lock = try FileLock.take(path)
+        var said = 0
+        let time = try ContinuousClock().measure {
+            let isFree =
+                switch try FileLock.take(
+                    path, patience: .milliseconds(1300), waiting: { said += 1 })
+                {
+                case .some: true
+                case .none: false
+                }
+            #expect(!isFree)
+        }
+        #expect(said == 1)
+        #expect(time >= .milliseconds(1300))
+        _ = consume lock
+    }
+
+    @Test("Without patience a lock is tried once, and a free one is taken without a word")
+    func impatient() throws {
+        var said = 0
+        func isTaken(_ patience: Duration) throws -> Bool {
+            switch try FileLock.take(path, patience: patience, waiting: { said += 1 }) {
+            case .some: true
+            case .none: false
+            }
+        }
+        #expect(try isTaken(.zero))
+        #expect(try isTaken(.seconds(-1)))
+        let lock = try FileLock.take(path)
+        #expect(try !isTaken(.zero))
+        _ = consume lock
+        #expect(try isTaken(.seconds(600)))
+        #expect(said == 0)
+    }
+
+    @Test("A lock that is let go of meanwhile is had")
+    func patienceRewarded() async throws {
+        let lock = try FileLock.take(path)
+        let path = path
+        let taken = Task.detached {
+            switch try FileLock.take(path, patience: .seconds(60)) {
+            case .some: true
+            case .none: false
+            }
+        }
+        try await Task.sleep(for: .milliseconds(50))
+        _ = consume lock
+        #expect(try await taken.value)
+    }
+
+    @Test("Who holds a lock is known, as long as that process lives")
+    func holder() async throws {
+        #expect(FileLock.holder(of: path) == nil)
+        let lock = try FileLock.take(path)
+        let holder = try #require(FileLock.holder(of: path))
+        #expect(holder.pid == getpid())
+        #expect(try holder.command + "\n" == text("/proc/self/comm"))
+        _ = consume lock
+    }
+
+    @Test(
+        "A note that isn't of a living process of that name names nobody",
+        arguments: [
+            "", "\n", "1\n", "1 no such name\n", "-1 x\n", "0 x\n", "x\n", "99999999999 x\n",
+            "4194305 dmsnap\n", "\u{FF}\u{0}",
+        ])
+    func nobody(note: String) throws {
+        _ = try directory.file("lock", holding: note)
+        #expect(FileLock.holder(of: path) == nil)
+    }
+
+    @Test("A longer note of another holder is replaced, whatever it was")
+    func replacedNote() throws {
+        let lock = try FileLock.take(
+            directory.file("lock", holding: "1234567 fifteen-letters\nrest\n"))
+        #expect(FileLock.holder(of: path)?.pid == getpid())
+        _ = consume lock
+    }
+
+    @Test("A lock's file that was removed while it was waited for is made again")
+    func removedMeanwhile() async throws {
+        let lock = try FileLock.take(path)
+        let path = path
+        let waiting = Task.detached {
+            let lock = try FileLock.take(path)
+            let isThere = Files.exists(path)
+            _ = consume lock
+            return isThere
+        }
+        try await Task.sleep(for: .milliseconds(50))
+        try Files.remove(path)
+        _ = consume lock
+        #expect(try await waiting.value)
+    }
 }
