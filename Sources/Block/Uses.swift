@@ -31,7 +31,7 @@ public enum DeviceUses {
     /// something has the device open.
     public static func hidden(of number: DeviceNumber) -> [DeviceUse] {
         var uses: [DeviceUse] = mountsElsewhere(of: number).map { .mount($0) }
-        if isSwap(number) { uses.append(.swap) }
+        if SwapTable.has(FileStatus(blockDevice: number)) { uses.append(.swap) }
         for holder in Sysfs.related(number, "holders") {
             let name =
                 Sysfs.attribute(Sysfs.directory(holder).appending("dm/name"))
@@ -69,17 +69,5 @@ public enum DeviceUses {
     /// A namespace's inode number; the same is the same namespace (namespaces(7)).
     private static func namespace(_ process: String) -> UInt64? {
         try? FileStatus(FilePath("/proc/\(process)/ns/mnt")).inode
-    }
-
-    /// By /proc/swaps, whose first column is a path with `\040` and the like in it.
-    private static func isSwap(_ number: DeviceNumber) -> Bool {
-        guard let bytes = try? Files.read("/proc/swaps") else { return false }
-        let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n").dropFirst()
-        return lines.contains { line in
-            guard let path = line.split(whereSeparator: { $0 == " " || $0 == "\t" }).first,
-                let status = try? FileStatus(FilePath(String(path)))
-            else { return false }
-            return status.kind == .blockDevice && status.deviceNumber == number
-        }
     }
 }

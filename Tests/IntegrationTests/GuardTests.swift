@@ -113,7 +113,7 @@ extension IntegrationTests {
         func refused() async throws {
             try await withDevice { name, mountPoint in
                 let output = try await run(
-                    "prlimit", ["--nofile=5", Self.suspender, name, "finish"])
+                    "prlimit", ["--nofile=6", Self.suspender, name, "finish"])
                 #expect(output.status == 1)
                 #expect(output.err.contains("guard: Too many open files"))
                 #expect(try await !isSuspended(name))
