@@ -76,6 +76,17 @@ int clinux_dm_arm_poll(int control_fd) {
     return ioctl(control_fd, DM_DEV_ARM_POLL, &request);
 }
 
+int clinux_get_lock(int fd, int *is_write, pid_t *owner) {
+    struct flock lock;
+    memset(&lock, 0, sizeof lock);
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    if (fcntl(fd, F_OFD_GETLK, &lock)) return -1;
+    *is_write = lock.l_type == F_WRLCK;
+    *owner = lock.l_pid;
+    return lock.l_type != F_UNLCK;
+}
+
 int clinux_o_direct(void) { return O_DIRECT; }
 
 int clinux_rename_new(const char *from, const char *to) {

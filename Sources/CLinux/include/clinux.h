@@ -37,6 +37,11 @@ int clinux_dm_arm_poll(int control_fd);
 // open(2)'s O_DIRECT, which differs between architectures and needs _GNU_SOURCE.
 int clinux_o_direct(void);
 
+// Whether anybody has a record lock on a part of the file that would keep a writer from the whole of
+// it (fcntl(2), F_OFD_GETLK): 1, with whether it is a write lock, and its owner's process or -1 for an
+// open file description's; 0 for none; -1 with errno.
+int clinux_get_lock(int fd, int *is_write, pid_t *owner);
+
 // renameat2(2) with RENAME_NOREPLACE: EEXIST if the new name is taken.
 int clinux_rename_new(const char *from, const char *to);
 
