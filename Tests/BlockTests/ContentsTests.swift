@@ -181,8 +181,8 @@ enum PartitionTable {
 }
 
 /// CRC-32 of IEEE 802.3, bit by bit, to hold the library's against.
-func crc32(_ bytes: [UInt8]) -> UInt32 {
-    ~bytes.reduce(.max) { sum, byte in
+func crc32(_ bytes: [UInt8], seed: UInt32 = .max) -> UInt32 {
+    ~bytes.reduce(seed) { sum, byte in
         (0..<8).reduce(sum ^ UInt32(byte)) { rest, _ in
             rest & 1 == 1 ? rest >> 1 ^ 0xEDB8_8320 : rest >> 1
         }

@@ -38,6 +38,10 @@ final class TemporaryDirectory {
 /// Runs a tool and fails with what it said unless it succeeds: a tool that isn't there is no reason
 /// to pass.
 func run(_ tool: String, _ arguments: String...) async throws {
+    try await run(tool, arguments)
+}
+
+func run(_ tool: String, _ arguments: [String]) async throws {
     let result = try await Subprocess.run(
         .name(tool), arguments: Arguments(arguments), environment: .withTools,
         output: .string(limit: 1 << 16), error: .string(limit: 1 << 16))
