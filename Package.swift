@@ -108,11 +108,11 @@ let package = Package(
             swiftSettings: strict),
         // Says what has become of descriptors that its caller closed.
         .executableTarget(
-            name: "descriptors", dependencies: ["Block", system], path: "Tests/Descriptors",
+            name: "Descriptors", dependencies: ["Block", system], path: "Tests/Descriptors",
             swiftSettings: strict),
         // Suspends a device, and dies if it is told to.
         .executableTarget(
-            name: "suspender", dependencies: ["Block", "DeviceMapper", system],
+            name: "Suspender", dependencies: ["Block", "DeviceMapper", system],
             path: "Tests/Suspender",
             swiftSettings: strict),
         .testTarget(name: "PackageTests", swiftSettings: strict),

@@ -10,7 +10,7 @@ import Testing
     private func report(_ way: String, closing: String) async throws -> [String] {
         let directory = try TemporaryDirectory()
         let tool = try Files.resolve("/proc/self/exe").removingLastComponent()
-            .appending("descriptors")
+            .appending("Descriptors")
         let file = directory.file("report")
         // What isn't closed is a pipe or a file here, and nothing that the shell has made up.
         try await run(

@@ -2,7 +2,7 @@ import Block
 import Glibc
 import SystemPackage
 
-/// `descriptors program|library FILE`: writes to FILE, which must not exist, what has become of
+/// `Descriptors program|library FILE`: writes to FILE, which must not exist, what has become of
 /// descriptors that the caller closed. For the tests that close them.
 ///
 /// `program` opens them first, as a program does at its start; `library` doesn't. Then FILE's own

@@ -8,7 +8,7 @@ extension IntegrationTests {
         /// The program that suspends as dmsnap does, beside this one.
         private static let suspender =
             ((try? Files.resolve("/proc/self/exe")) ?? "").removingLastComponent()
-            .appending("suspender").string
+            .appending("Suspender").string
 
         /// A linear device with a mounted ext4: what suspending freezes.
         private func withDevice(_ body: (_ name: String, _ mountPoint: String) async throws -> Void)
@@ -87,12 +87,12 @@ extension IntegrationTests {
                     \(Self.suspender) '\(name)' block /dev/mapper/guarded*device > \(log) &
                     """)
                 try await eventually("it waits") {
-                    try await run("pgrep", ["-x", "-r", "D", "suspender"]).status == 0
+                    try await run("pgrep", ["-x", "-r", "D", "Suspender"]).status == 0
                 }
                 #expect(try await isSuspended(name))
-                try await sh("pkill -9 -x suspender")
+                try await sh("pkill -9 -x Suspender")
                 try await isResumed(name, mountPoint)
-                #expect(try await run("pgrep", ["-x", "suspender"]).out.isEmpty)
+                #expect(try await run("pgrep", ["-x", "Suspender"]).out.isEmpty)
             }
         }
 

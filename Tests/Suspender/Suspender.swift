@@ -3,7 +3,7 @@ import DeviceMapper
 import Glibc
 import SystemPackage
 
-/// `suspender NAME WAY…`: suspends a device-mapper device as dmsnap does, and does WAY under the
+/// `Suspender NAME WAY…`: suspends a device-mapper device as dmsnap does, and does WAY under the
 /// suspend. For the tests of what resumes it.
 ///
 /// - `finish`: nothing. `fail`: throws. `die`: is killed. `kill-group`: its process group is killed.
