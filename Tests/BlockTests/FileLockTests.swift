@@ -134,11 +134,11 @@ import Testing
         ) { holder in
             var lines = holder.standardOutput.strings().makeAsyncIterator()
             let word = try await lines.next()
-            async let taken = Task.detached {
+            async let taken = onThread {
                 let lock = try FileLock.take(path)
                 _ = consume lock
                 return true
-            }.value
+            }
             _ = try await holder.standardInputWriter.write("go\n")
             try await holder.standardInputWriter.finish()
             return (word: word, taken: try await taken)
@@ -189,7 +189,7 @@ import Testing
     func patienceRewarded() async throws {
         let lock = try FileLock.take(path)
         let path = path
-        let taken = Task.detached {
+        async let isTaken = onThread {
             switch try FileLock.take(path, patience: .seconds(60)) {
             case .some: true
             case .none: false
@@ -197,7 +197,7 @@ import Testing
         }
         try await Task.sleep(for: .milliseconds(50))
         _ = consume lock
-        #expect(try await taken.value)
+        #expect(try await isTaken)
     }
 
     @Test("Who holds a lock is known, as long as that process lives")
@@ -233,7 +233,7 @@ import Testing
     func removedMeanwhile() async throws {
         let lock = try FileLock.take(path)
         let path = path
-        let waiting = Task.detached {
+        async let isThere = onThread {
             let lock = try FileLock.take(path)
             let isThere = Files.exists(path)
             _ = consume lock
@@ -242,6 +242,6 @@ import Testing
         try await Task.sleep(for: .milliseconds(50))
         try Files.remove(path)
         _ = consume lock
-        #expect(try await waiting.value)
+        #expect(try await isThere)
     }
 }

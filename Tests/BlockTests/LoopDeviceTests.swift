@@ -55,6 +55,22 @@ struct LoopDeviceTests {
         #expect(try await eventually { loop.backing == nil })
     }
 
+    @Test("Who has a file is known, and who had the one of that name before isn't taken for it")
+    func holders() async throws {
+        let image = try directory.image("image", size: 1 << 20)
+        let link = directory.file("link")
+        try hardLink(link, to: image)
+        try await withLoop(image) { loop in
+            let holder = LoopDevice.Holder(loop: loop, isWhole: true, isCertain: true)
+            #expect(try LoopDevice.holders(ofFileAt: image) == [holder])
+            #expect(try LoopDevice.holders(ofFileAt: link) == [holder])
+            try Files.remove(image)
+            let other = try directory.image("image", size: 1 << 20)
+            #expect(try LoopDevice.holders(ofFileAt: other).isEmpty)
+            #expect(try LoopDevice.holders(ofFileAt: link) == [holder])
+        }
+    }
+
     @Test("The file behind a loop device is known by what it is, by every path")
     func backing() async throws {
         let image = try directory.image("image", size: 1 << 20)

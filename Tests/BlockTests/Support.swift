@@ -67,6 +67,19 @@ func eventually(_ condition: () throws -> Bool) async throws -> Bool {
     return try condition()
 }
 
+/// Runs what blocks on a thread of its own: Swift's tasks share as many as there are processors, and on
+/// a machine with one nothing else would go on.
+func onThread<Result: Sendable>(
+    _ body: @escaping @Sendable () throws -> Result
+) async throws -> Result {
+    try await withCheckedThrowingContinuation { continuation in
+        let thread = WorkerThread.start {
+            continuation.resume(with: Swift.Result { try body() })
+        }
+        if thread == nil { continuation.resume(throwing: Errno.resourceTemporarilyUnavailable) }
+    }
+}
+
 func text(_ path: FilePath) throws -> String {
     String(decoding: try Files.read(path), as: UTF8.self)
 }
