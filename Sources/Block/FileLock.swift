@@ -130,7 +130,11 @@ extension FileLock {
     private static let noteLength = 32
 
     /// Writes into the lock's file who holds it. It is only for messages: no matter if it can't.
+    ///
+    /// A file that holds anything but a note is somebody's, an image perhaps, and stays as it is.
     private static func noted(_ lock: consuming FileLock) -> FileLock {
+        guard let size = try? lock.file.size().bytes, size == 0 || size == UInt64(noteLength)
+        else { return lock }
         let process = getpid()
         let note = Array("\(process) \(command(of: process) ?? "")\n".utf8)
         let padding = [UInt8](repeating: UInt8(ascii: " "), count: noteLength)

@@ -221,12 +221,25 @@ import Testing
         #expect(FileLock.holder(of: path) == nil)
     }
 
-    @Test("A longer note of another holder is replaced, whatever it was")
+    @Test("Another holder's note is replaced, whatever its length")
     func replacedNote() throws {
-        let lock = try FileLock.take(
-            directory.file("lock", holding: "1234567 fifteen-letters\nrest\n"))
+        let note = "1234567 fifteen-letters\n"
+        let padded = note + String(repeating: " ", count: 32 - note.utf8.count)
+        let lock = try FileLock.take(directory.file("lock", holding: padded))
         #expect(FileLock.holder(of: path)?.pid == getpid())
+        #expect(try FileStatus(path).size == ByteCount(32))
         _ = consume lock
+    }
+
+    @Test("A file that is there for another reason is locked, and not written to")
+    func foreignFile() throws {
+        for content in ["x", String(repeating: "x", count: 512)] {
+            try Files.replace(path, with: Array(content.utf8))
+            let lock = try FileLock.take(path)
+            #expect(try !isFree())
+            _ = consume lock
+            #expect(try text(path) == content)
+        }
     }
 
     @Test("A lock's file that was removed while it was waited for is made again")
