@@ -42,6 +42,7 @@ let package = Package(
         .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
         .systemLibrary(name: "CMount", pkgConfig: "mount", providers: [.apt(["libmount-dev"])]),
         .systemLibrary(name: "CUdev", pkgConfig: "libudev", providers: [.apt(["libudev-dev"])]),
+        .systemLibrary(name: "CStatfs"),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(
             name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
@@ -55,7 +56,9 @@ let package = Package(
             name: "DeviceMapper",
             dependencies: ["CDeviceMapper", "Block", system],
             swiftSettings: strict),
-        .target(name: "ExceptionStore", dependencies: ["Block", system], swiftSettings: strict),
+        .target(
+            name: "ExceptionStore", dependencies: ["CStatfs", "Block", system],
+            swiftSettings: strict),
         .target(
             name: "SessionArchive",
             dependencies: ["CZlib", "CDeflate", "Block", "ExceptionStore", system],

@@ -26,21 +26,25 @@ public final class ClosedStore: ChunkSource {
         self.descriptor = descriptor
     }
 
-    /// Opens a store by its path, and reads and checks all of its metadata.
+    /// Opens a store's file, and reads and checks all of its metadata.
     ///
     /// - Parameters:
-    ///   - path: The store's file or device.
+    ///   - path: The file; a device has to be opened by the caller.
     ///   - originSize: The origin's size in bytes.
     ///   - chunkSize: What the store was made with, if that is known.
-    /// - Throws: `system` where opening or reading failed, otherwise what is wrong with the store.
+    /// - Throws: `system` where opening or reading failed, `notAFile`, otherwise what is wrong with
+    ///   the store.
     public convenience init(
         path: FilePath, originSize: ByteCount, expecting chunkSize: ChunkSize?
     ) throws(ExceptionStoreError) {
         let descriptor: OwnedDescriptor
         do {
-            descriptor = try OwnedDescriptor.open(path, .readOnly)
+            descriptor = try PlainFile.open(path)
         } catch {
-            throw .system(error)
+            switch error {
+            case .system(let error): throw .system(error)
+            case .notPlain(let kind): throw .notAFile(kind)
+            }
         }
         try self.init(descriptor, originSize: originSize, expecting: chunkSize)
     }

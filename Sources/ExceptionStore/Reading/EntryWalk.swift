@@ -3,6 +3,8 @@ internal import Block
 /// A walk through a store's entries in their order on disk, in memory that doesn't grow.
 struct EntryWalk {
     let rules: EntryRules
+    /// Whether an area in a hole is refused.
+    let believesHoles: Bool
 
     /// Where the list ended.
     struct End: Hashable {
@@ -17,7 +19,7 @@ struct EntryWalk {
     /// Visits every entry, each of them checked, until an area isn't full.
     ///
     /// The walk ends: every area has to be inside the store, and there are no more entries than
-    /// the origin has chunks.
+    /// the origin has chunks. An area that is a hole would read as the end of the list.
     func run(
         _ store: borrowing OwnedDescriptor,
         visit: (ExceptionEntry) throws(ExceptionStoreError) -> Void
@@ -26,8 +28,12 @@ struct EntryWalk {
         // An area is as large as a chunk, up to 1 GiB. Both sizes are powers of two.
         var window = [UInt8](repeating: 0, count: Int(min(chunkBytes, 1 << 20)))
         var end = End()
+        var parts = try WrittenParts(of: store, believingHoles: believesHoles)
         while true {
             let area = try offset(ofArea: end.area)
+            if let hole = try parts.hole(in: area..<area + chunkBytes) {
+                throw .hole(at: hole, in: .area(end.area))
+            }
             var ended = false
             for start in stride(from: area, to: area + chunkBytes, by: window.count) {
                 var buffer = window.mutableSpan

@@ -29,10 +29,19 @@ extension StoreContents {
     ///   - originSize: The origin's size in bytes.
     ///   - chunkSize: What the store was made with, if that is known. It is what tells a damaged
     ///     chunk size in the header from a good one.
-    /// - Returns: What the store holds; all of its metadata was checked, none of its data read.
+    /// - Returns: What the store holds; all of its metadata was checked, none of its data read. If
+    ///   the store is a file, all of that data was once written: `hole` otherwise.
     /// - Throws: `system` where reading failed, otherwise what is wrong with the store.
     public static func read(
         _ store: borrowing OwnedDescriptor, originSize: ByteCount, expecting chunkSize: ChunkSize?
+    ) throws(ExceptionStoreError) -> StoreContents {
+        try read(store, originSize: originSize, expecting: chunkSize, believingHoles: true)
+    }
+
+    /// - Parameter believingHoles: Else all of the store counts as written.
+    static func read(
+        _ store: borrowing OwnedDescriptor, originSize: ByteCount, expecting chunkSize: ChunkSize?,
+        believingHoles: Bool
     ) throws(ExceptionStoreError) -> StoreContents {
         let size = try size(of: store)
         var sector = [UInt8](repeating: 0, count: Int(SectorCount.size))
@@ -40,13 +49,21 @@ extension StoreContents {
         try store.fill(&buffer, at: 0)
         guard let header = try StoreHeader.read(from: sector.span) else {
             guard sector.allSatisfy({ $0 == 0 }) else { throw .freshHeaderOverData }
+            // Whoever makes a store writes these zeros.
+            var parts = try WrittenParts(of: store, believingHoles: believingHoles)
+            if let hole = try parts.hole(in: 0..<UInt64(sector.count)) {
+                throw .hole(at: hole, in: .header)
+            }
             return try fresh(
-                store, size: size, originSize: originSize, chunkSize: chunkSize)
+                store, size: size, originSize: originSize, chunkSize: chunkSize,
+                believingHoles: believingHoles)
         }
         if let chunkSize, chunkSize != header.chunkSize {
             throw .chunkSizeDiffers(found: header.chunkSize, expected: chunkSize)
         }
-        return try used(store, size: size, originSize: originSize, chunkSize: header.chunkSize)
+        return try used(
+            store, size: size, originSize: originSize, chunkSize: header.chunkSize,
+            believingHoles: believingHoles)
     }
 
     private static func size(
@@ -66,13 +83,15 @@ extension StoreContents {
     /// can be looked for only where the chunk size, and with it the area's place, is known.
     private static func fresh(
         _ store: borrowing OwnedDescriptor, size: ByteCount, originSize: ByteCount,
-        chunkSize: ChunkSize?
+        chunkSize: ChunkSize?, believingHoles: Bool
     ) throws(ExceptionStoreError) -> StoreContents {
         if let chunkSize {
             let end: EntryWalk.End
             do {
-                end = try walk(size: size, originSize: originSize, chunkSize: chunkSize)
-                    .run(store) { _ throws(ExceptionStoreError) in throw .freshHeaderOverData }
+                end = try walk(
+                    size: size, originSize: originSize, chunkSize: chunkSize,
+                    believingHoles: believingHoles
+                ).run(store) { _ throws(ExceptionStoreError) in throw .freshHeaderOverData }
             } catch .entry {
                 throw .freshHeaderOverData
             }
@@ -86,11 +105,15 @@ extension StoreContents {
     /// The contents of a store with a good header.
     private static func used(
         _ store: borrowing OwnedDescriptor, size: ByteCount, originSize: ByteCount,
-        chunkSize: ChunkSize
+        chunkSize: ChunkSize, believingHoles: Bool
     ) throws(ExceptionStoreError) -> StoreContents {
-        let walk = walk(size: size, originSize: originSize, chunkSize: chunkSize)
+        let walk = walk(
+            size: size, originSize: originSize, chunkSize: chunkSize,
+            believingHoles: believingHoles)
         var (entries, end) = try collect(walk, store)
         try refuseSharedChunks(&entries)
+        var parts = try WrittenParts(of: store, believingHoles: believingHoles)
+        try refuseHoles(under: entries, &parts, originSize: originSize, chunkSize: chunkSize)
         return try StoreContents(
             isFresh: false, entries: consume entries, end: end, size: size,
             originSize: originSize, chunkSize: chunkSize)
@@ -115,13 +138,14 @@ extension StoreContents {
     }
 
     private static func walk(
-        size: ByteCount, originSize: ByteCount, chunkSize: ChunkSize
+        size: ByteCount, originSize: ByteCount, chunkSize: ChunkSize, believingHoles: Bool
     ) -> EntryWalk {
         EntryWalk(
             rules: EntryRules(
                 layout: AreaLayout(chunkSize: chunkSize),
                 originChunks: chunkSize.chunks(covering: originSize),
-                storeChunks: chunkSize.wholeChunks(in: size)))
+                storeChunks: chunkSize.wholeChunks(in: size)),
+            believesHoles: believingHoles)
     }
 
     /// Sorts by the new chunk: cheap, since the kernel hands them out upwards.
@@ -132,6 +156,23 @@ extension StoreContents {
         for index in entries.indices.dropFirst()
         where entries[index].storedChunk == entries[index - 1].storedChunk {
             throw .duplicateStoredChunk(entries[index].storedChunk)
+        }
+    }
+
+    /// - Parameter entries: In ascending order of the new chunk.
+    private static func refuseHoles(
+        under entries: [ExceptionEntry], _ parts: inout WrittenParts, originSize: ByteCount,
+        chunkSize: ChunkSize
+    ) throws(ExceptionStoreError) {
+        let shift = UInt64(chunkSize.byteShift)
+        for entry in entries {
+            let start = entry.storedChunk << shift
+            // What is behind the origin's end is not copied.
+            let length = min(
+                chunkSize.bytes.bytes, originSize.bytes - entry.originChunk << shift)
+            if let hole = try parts.hole(in: start..<start + length) {
+                throw .hole(at: hole, in: .contents(of: entry))
+            }
         }
     }
 

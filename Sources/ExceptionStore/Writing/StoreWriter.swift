@@ -120,13 +120,26 @@ public struct StoreWriter: ~Copyable {
         area.removeAll(keepingCapacity: true)
     }
 
+    /// Writes the area that ends the list, behind a full one; the kernel does so too, and a hole in
+    /// its place means that the store was cut short.
+    private func zeroArea(_ number: UInt64) throws(ExceptionStoreError) {
+        guard let chunk = layout.chunk(ofArea: number),
+            let start = layout.chunkSize.offset(of: chunk)
+        else { throw .sizeOverflow }
+        try store.zero(start..<start + layout.chunkSize.bytes.bytes)
+    }
+
     /// Writes what is left and the header, and waits until all is on stable storage.
     ///
     /// - Throws: `tooFewExceptions`, `system`.
     public consuming func finish() throws(ExceptionStoreError) {
         let count = layout.chunkSize.chunks(covering: ByteCount(written))
         guard count == exceptions else { throw .tooFewExceptions(count, wanted: exceptions) }
-        if !area.isEmpty { try writeArea() }
+        if area.isEmpty {
+            try zeroArea(count / layout.chunkSize.exceptionsPerArea)
+        } else {
+            try writeArea()
+        }
         var header = [UInt8](repeating: 0, count: StoreHeader.size)
         var span = header.mutableSpan
         _ = StoreHeader(chunkSize: layout.chunkSize).write(into: &span)
