@@ -64,6 +64,14 @@ extension MutableSpan where Element == UInt8 {
 }
 
 extension [UInt8] {
+    /// Makes it at least so long, with room for more of the same size, up to a limit.
+    mutating func lengthen(to length: Int, atMost limit: Int) {
+        guard count < length else { return }
+        var size = 4096
+        while size < length { size <<= 1 }
+        self = [UInt8](repeating: 0, count: Swift.max(length, Swift.min(size, limit)))
+    }
+
     /// Lends a part for writing into it.
     mutating func fill<Result, Failure: Error>(
         _ slot: Range<Int>, _ body: (inout MutableSpan<UInt8>) throws(Failure) -> Result

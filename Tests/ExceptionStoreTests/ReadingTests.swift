@@ -39,7 +39,7 @@ import Testing
             chunkBytes: chunkBytes, chunks: 4 + 3 * (perArea + 1), entries: entries)
         let contents = try contents(of: image, originChunks: 3 * count + 1)
         #expect(
-            contents.exceptions.entries
+            Array(contents.exceptions.entries)
                 == entries.map { ExceptionEntry(originChunk: $0.old, storedChunk: $0.new) })
         // The chunk behind the last one, unless the next area is there.
         let behind = (entries.last?.new ?? 1) + 1

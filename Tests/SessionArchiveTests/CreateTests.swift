@@ -168,6 +168,22 @@ import Testing
         #expect(reader.metadata.utf8.count == 1 << 20)
     }
 
+    // With nobody at the FIFO's other end, opening it would wait for ever.
+    @Test func `what is no file in the place of an archive is refused at once`() throws {
+        let others: [(FilePath, String)] = try [
+            (archives.directory.get().fifo("fifo"), "a FIFO"), ("/", "a directory"),
+            ("/dev/null", "a character device"),
+        ]
+        for (path, kind) in others {
+            for open in [
+                { _ = try ArchiveReader(path: $0) }, { _ = try ArchiveInformation(path: $0) },
+            ] as [(FilePath) throws -> Void] {
+                let error = try failure { try open(path) }
+                guard case .notAFile(kind) = error else { throw error }
+            }
+        }
+    }
+
     @Test func `a directory that isn't there is an error of the system`() throws {
         let error = try failure {
             try SessionArchive.create(source: source(), metadata: "", at: "/nowhere/chunks.dmsz")

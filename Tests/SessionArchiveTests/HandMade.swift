@@ -24,6 +24,19 @@ struct HandMade {
         return header.encoded + contents
     }
 
+    /// A section of zeros without a payload.
+    static func zeros(
+        _ tag: SectionTag, _ length: Int, number: UInt64 = 0,
+        change: (inout SectionHeader) -> Void = { _ in }
+    ) -> [UInt8] {
+        var header = SectionHeader(
+            tag: tag, method: .zeros, number: number, contentsLength: length, payloadLength: 0,
+            contentsChecksum: Checksum.of([UInt8](repeating: 0, count: length)[...]),
+            payloadChecksum: Checksum.empty)
+        change(&header)
+        return header.encoded
+    }
+
     /// The contents of a RUNS section.
     static func runs(_ numbers: UInt64...) -> [UInt8] {
         var bytes: [UInt8] = []

@@ -46,9 +46,9 @@ enum Prefetch {
     private static func stored(in table: ExceptionTable) -> Range<UInt64> {
         var low = UInt64.max
         var high: UInt64 = 0
-        for entry in table.entries {
-            low = min(low, entry.storedChunk)
-            high = max(high, entry.storedChunk)
+        for run in table.runs {
+            low = min(low, run.storedChunk)
+            high = max(high, run.storedChunk + (run.count - 1))
         }
         guard low <= high else { return 0..<0 }
         let shift = UInt64(table.chunkSize.byteShift)

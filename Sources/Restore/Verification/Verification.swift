@@ -15,7 +15,8 @@ struct Verification: Sendable {
         _ plan: RestorePlan, batchSize: Int, _ settings: EngineSettings, _ control: RestoreControl
     ) throws(RestoreError.Reason) {
         layout = BatchLayout(plan, batchSize: batchSize)
-        checksums.reserveCapacity(layout.count)
+        // Of an archive that somebody made up the batches can be without number.
+        checksums.reserveCapacity(min(layout.count, 1 << 17))
         let progress = PhaseProgress(
             phase: .verifying, total: plan.totals.bytes, control: control)
         progress.report(0)

@@ -51,15 +51,19 @@ extension ArchiveReader {
         _ take: (Int, Result<BlockLoader.Checksums, BlockLoader.Failure>) throws(ArchiveError)
             -> Void
     ) throws(ArchiveError) {
-        let size = Int(file.header.blockSize)
+        let size = file.blocks.largestWithPayload
         let workload = options.workload(workspaceBytes: 2 * size)
         var spaces: [VerifyingSpace] = []
-        for _ in 0..<workload.workspaces { spaces.append(try VerifyingSpace(blockSize: size)) }
+        for _ in 0..<workload.workspaces {
+            spaces.append(
+                try VerifyingSpace(
+                    contentsSize: size, blockSize: Int(file.header.blockSize)))
+        }
         let work = OrderedWork(
             count: UInt64(file.blocks.records.count), threads: workload.threads,
             niceness: options.niceness, workspaces: spaces
         ) { [file] number, space in
-            Result { () throws(BlockLoader.Failure) in try space.load(Int(number), of: file) }
+            Result { () throws(BlockLoader.Failure) in try space.check(Int(number), of: file) }
         }
         try work.run { number, _, outcome throws(ArchiveError) in
             try take(Int(number), outcome)
@@ -74,9 +78,17 @@ extension ArchiveReader {
     private(set) var contents: [UInt8]
     private let loader: BlockLoader
 
-    init(blockSize: Int) throws(ArchiveError) {
+    init(contentsSize: Int, blockSize: Int) throws(ArchiveError) {
         loader = try BlockLoader(blockSize: blockSize)
-        contents = [UInt8](repeating: 0, count: blockSize)
+        contents = [UInt8](repeating: 0, count: contentsSize)
+    }
+
+    /// Reads a block and checks it; contents of zeros take no memory.
+    func check(
+        _ block: Int, of file: ArchiveFile
+    ) throws(BlockLoader.Failure) -> BlockLoader.Checksums {
+        file.blocks.records[block].payloadLength == 0
+            ? try file.checkZeros(block, loader) : try load(block, of: file)
     }
 
     /// Reads a block to the start of the contents.

@@ -73,7 +73,7 @@ struct ReadBack: Sendable {
 
         init(_ slice: Int, _ block: Int) throws(ArchiveError) {
             source = [UInt8](repeating: 0, count: slice)
-            archived = try VerifyingSpace(blockSize: block)
+            archived = try VerifyingSpace(contentsSize: block, blockSize: block)
         }
     }
 

@@ -27,7 +27,7 @@ struct StreamCheck {
         header = try Self.readHeader(&self.input)
         chunkSize = try ArchiveEnds.chunkSize(header)
         loader = try BlockLoader(blockSize: Int(header.blockSize))
-        contents = [UInt8](repeating: 0, count: Int(header.blockSize))
+        contents = []
         endOfBlocks = self.input.offset
         index = IndexChecker(header: header, footer: nil, chunkSize: chunkSize)
     }
@@ -63,12 +63,24 @@ struct StreamCheck {
         } catch {
             throw .fault(error)
         }
+        if section.method == .zeros {
+            try loader.checkZeros(section)
+            return try add(section, start)
+        }
         let slot = 0..<Int(section.contentsLength)
+        contents.lengthen(to: slot.upperBound, atMost: Int(header.blockSize))
         _ = try contents.fill(slot) { span throws(BlockLoader.Failure) in
             try loader.load(section, into: &span) { span throws(BlockLoader.Failure) in
                 try input.fill(&span)
             }
         }
+        try add(section, start)
+    }
+
+    /// - Parameter section: One whose contents, if they aren't zeros, were read and are good.
+    private mutating func add(
+        _ section: SectionHeader, _ start: UInt64
+    ) throws(BlockLoader.Failure) {
         do {
             if section.tag == .block {
                 try addBlock(section, start)
@@ -102,7 +114,8 @@ struct StreamCheck {
     private mutating func addIndex(
         _ section: SectionHeader, _ start: UInt64
     ) throws(ArchiveFault) {
-        let part = contents[..<Int(section.contentsLength)]
+        // Zeros, of which there are none here, are refused.
+        let part = section.method == .zeros ? [] : contents[..<Int(section.contentsLength)]
         guard let tag = try index.check(section, part, visit: { _ in }) else { return }
         if startOfIndex == nil { startOfIndex = start }
         if tag == .blocks {

@@ -9,6 +9,8 @@ enum ArchiveFormat {
     /// The bounds of the header's block size, powers of two.
     static let blockSizes: ClosedRange<UInt64> = 4096...16 << 20
     static let largestMetadata = 1 << 20
+    /// A byte of a DEFLATE stream gives at most so many: 258 for every two bits.
+    static let mostInflation: UInt64 = 1032
     /// Room for fields that a later version may put behind the metadata.
     static let largestHeader = largestMetadata + 4096
     /// Where the writer ends a piece of the index.

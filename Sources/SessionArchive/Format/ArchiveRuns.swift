@@ -8,6 +8,28 @@ struct ArchiveRun: Hashable, Sendable {
     var isZero: Bool
 }
 
+/// Counts runs, two that touch and are of one kind as one.
+struct RunCount {
+    private(set) var count: UInt64 = 0
+    private var last: ArchiveRun?
+
+    mutating func add(_ run: ArchiveRun) {
+        if let last, last.isContinued(by: run) {
+            self.last?.count += run.count
+        } else {
+            count += 1
+            last = run
+        }
+    }
+}
+
+extension ArchiveRun {
+    /// Whether the other one goes on where this ends, so that their contents do too.
+    func isContinued(by next: ArchiveRun) -> Bool {
+        isZero == next.isZero && originChunk + count == next.originChunk
+    }
+}
+
 /// Turns chunks into the contents of RUNS sections.
 struct RunEncoder {
     /// The contents of the section that is being filled.

@@ -16,6 +16,22 @@ enum Checksum {
         }
     }
 
+    /// The checksum of so many zeros; takes no time for the bytes.
+    static func ofZeros(_ count: UInt64) -> UInt32 {
+        let zero: [UInt8] = [0]
+        var power = of(zero[...])
+        var length: UInt64 = 1
+        var sum = empty
+        var rest = count
+        while rest > 0 {
+            if rest & 1 == 1 { sum = joining(sum, power, length: length) }
+            rest >>= 1
+            if rest > 0 { power = joining(power, power, length: length) }
+            length <<= 1
+        }
+        return sum
+    }
+
     /// The checksum of two parts one after another, from their own; takes no time for the bytes.
     static func joining(_ first: UInt32, _ second: UInt32, length: UInt64) -> UInt32 {
         UInt32(

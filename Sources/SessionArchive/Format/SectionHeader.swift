@@ -74,7 +74,11 @@ struct SectionHeader: Hashable, Sendable {
         guard fields.contentsLength <= blockSize else { throw .length }
         switch method {
         case .stored: guard fields.payloadLength == fields.contentsLength else { throw .length }
-        case .deflated: guard fields.payloadLength < fields.contentsLength else { throw .length }
+        case .deflated:
+            guard fields.payloadLength < fields.contentsLength else { throw .length }
+            // Else memory would be taken for what can't come.
+            let most = UInt64(fields.payloadLength) * ArchiveFormat.mostInflation
+            guard UInt64(fields.contentsLength) <= most else { throw .compression }
         case .zeros: guard fields.payloadLength == 0 else { throw .length }
         }
         tag = SectionTag(code: fields.tag)

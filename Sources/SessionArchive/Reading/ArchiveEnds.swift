@@ -38,6 +38,9 @@ struct ArchiveEnds: Sendable {
     ) throws(ArchiveError) -> ArchiveHeader {
         let first = try read(archive, count: ArchiveHeader.fixedSize, at: 0)
         let length = try ArchiveHeader.length(in: first[...])
+        guard UInt64(length) <= size else {
+            throw .truncated(needed: ByteCount(UInt64(length)), size: ByteCount(size))
+        }
         return try ArchiveHeader(try read(archive, count: length, at: 0)[...])
     }
 
@@ -68,20 +71,16 @@ struct ArchiveEnds: Sendable {
         return (chunkSize, dataLength)
     }
 
-    /// The memory for the table of exceptions and the directory of blocks.
-    var memory: UInt64 {
-        let (table, tooMany) = (footer.dataChunks + footer.zeroChunks)
-            .multipliedReportingOverflow(by: UInt64(ExceptionEntry.size))
-        let (blocks, tooManyBlocks) = footer.blocks
-            .multipliedReportingOverflow(by: BlockDirectory.entryBytes)
-        let (sum, overflow) = table.addingReportingOverflow(blocks)
-        return tooMany || tooManyBlocks || overflow ? .max : sum
-    }
+    /// The memory for the directory of blocks: there are no more than the archive has room for.
+    var directoryMemory: UInt64 { footer.blocks * BlockDirectory.entryBytes }
 
     /// Where blocks can be, and how large they are.
     var blockRules: BlockDirectory.Rules {
-        BlockDirectory.Rules(
+        let index = footer.archiveLength - footer.indexOffset
+        let (most, overflow) = index.multipliedReportingOverflow(by: ArchiveFormat.mostInflation)
+        return BlockDirectory.Rules(
             area: UInt64(header.length)..<footer.indexOffset, count: footer.blocks,
+            expected: min(footer.blocks, (overflow ? .max : most) / UInt64(BlockRecord.size)),
             unit: min(header.chunkSize, header.blockSize), blockSize: header.blockSize)
     }
 

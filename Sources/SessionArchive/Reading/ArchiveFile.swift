@@ -9,6 +9,8 @@ final class ArchiveFile: Sendable {
     let footer: ArchiveFooter
     let blocks: BlockDirectory
     let chunkSize: ChunkSize
+    /// How many runs there are, joined where they touch.
+    let runs: UInt64
 
     /// Reads and checks everything but the blocks; the runs are checked and not kept.
     ///
@@ -20,16 +22,19 @@ final class ArchiveFile: Sendable {
         self.header = ends.header
         self.footer = ends.footer
         self.chunkSize = ends.chunkSize
-        let needed = ends.memory
-        guard needed <= memoryLimit else {
-            throw .tooLarge(needed: ByteCount(needed), limit: ByteCount(memoryLimit))
-        }
+        try Self.limit(ends.directoryMemory, memoryLimit)
         var blocks = BlockDirectory(ends.blockRules)
+        var runs = RunCount()
         let walk = IndexWalk(ends)
-        try walk.run(descriptor, wanted: .blocks) { contents throws(ArchiveFault) in
+        try walk.run(descriptor) { contents throws(ArchiveFault) in
             try blocks.add(contents)
-        } visitRun: { _ in
+        } visitRun: {
+            runs.add($0)
         }
+        self.runs = runs.count
+        // Neither sum overflows: each run took two bytes at least.
+        try Self.limit(
+            ends.directoryMemory + Self.tableMemory(ends.footer, runs: runs.count), memoryLimit)
         guard UInt64(blocks.records.count) == footer.blocks, blocks.length == ends.dataLength else {
             throw .damaged(.index, .blocks)
         }
@@ -37,12 +42,34 @@ final class ArchiveFile: Sendable {
         self.descriptor = descriptor
     }
 
-    /// Opens a file for reading.
+    private static func limit(_ needed: UInt64, _ limit: UInt64) throws(ArchiveError) {
+        guard needed <= limit else {
+            throw .tooLarge(needed: ByteCount(needed), limit: ByteCount(limit))
+        }
+    }
+
+    /// The memory for a table of exceptions, in the smaller of its two forms.
+    private static func tableMemory(_ footer: ArchiveFooter, runs: UInt64) -> UInt64 {
+        let byRuns = runs * UInt64(MemoryLayout<ExceptionRun>.size)
+        let (byEntries, overflow) = (footer.dataChunks + footer.zeroChunks)
+            .multipliedReportingOverflow(by: UInt64(MemoryLayout<ExceptionEntry>.size))
+        return overflow ? byRuns : min(byRuns, byEntries)
+    }
+
+    /// Whether a table of runs is smaller than one of entries.
+    var prefersRuns: Bool {
+        Self.tableMemory(footer, runs: runs) == runs * UInt64(MemoryLayout<ExceptionRun>.size)
+    }
+
+    /// Opens a file for reading; what is no regular file is refused at once.
     static func open(_ path: FilePath) throws(ArchiveError) -> OwnedDescriptor {
         do {
-            return try OwnedDescriptor.open(path, .readOnly)
+            return try PlainFile.open(path)
         } catch {
-            throw .system(error)
+            switch error {
+            case .system(let error): throw .system(error)
+            case .notPlain(let kind): throw .notAFile(kind)
+            }
         }
     }
 
@@ -52,7 +79,7 @@ final class ArchiveFile: Sendable {
     /// Visits all runs, in the origin's order.
     func forEachRun(_ visit: (ArchiveRun) -> Void) throws(ArchiveError) {
         try IndexWalk(header: header, footer: footer, chunkSize: chunkSize).run(
-            descriptor, wanted: .runs, visitBlocks: { _ in }, visitRun: visit)
+            descriptor, visitBlocks: { _ in }, visitRun: visit)
     }
 
     /// Reads a block and checks everything about it.
@@ -69,5 +96,18 @@ final class ArchiveFile: Sendable {
         let payload = try loader.load(
             header, in: descriptor, at: record.offset, into: &contents)
         return BlockLoader.Checksums(header: checksum, payload: payload)
+    }
+
+    /// Checks everything about a block without a payload, in no memory for its contents.
+    func checkZeros(
+        _ block: Int, _ loader: BlockLoader
+    ) throws(BlockLoader.Failure) -> BlockLoader.Checksums {
+        let record = blocks.records[block]
+        let (header, checksum) = try loader.header(in: descriptor, at: record.offset)
+        guard record.describes(header, number: UInt64(block)) else {
+            throw .fault(.contradiction)
+        }
+        try loader.checkZeros(header)
+        return BlockLoader.Checksums(header: checksum, payload: Checksum.empty)
     }
 }

@@ -22,12 +22,12 @@ public final class ArchiveReader: ChunkSource {
     ///
     /// - Parameters:
     ///   - path: The archive; a regular file.
-    ///   - memoryLimit: The most memory for the table of exceptions and the directory of blocks:
-    ///     a few bytes of a made-up archive can speak of any number of them. Half of the
-    ///     machine's memory if nil.
+    ///   - memoryLimit: The most memory for the table of exceptions and the directory of blocks.
+    ///     Half of the machine's memory if nil.
     ///   - cacheBytes: The most memory for decompressed blocks that were not wanted whole; two
     ///     blocks are always kept.
-    /// - Throws: `system` where reading failed, otherwise what is wrong with the archive.
+    /// - Throws: `system` where opening or reading failed, `notAFile`, otherwise what is wrong with
+    ///   the archive.
     public convenience init(
         path: FilePath, memoryLimit: ByteCount? = nil, cacheBytes: Int = 8 << 20
     ) throws(ArchiveError) {
@@ -48,7 +48,7 @@ public final class ArchiveReader: ChunkSource {
     ) throws(ArchiveError) {
         let limit = memoryLimit?.bytes ?? Self.halfOfMemory
         file = try ArchiveFile(descriptor, memoryLimit: limit)
-        exceptions = try Self.table(of: file)
+        exceptions = try file.exceptionTable()
         metadata = try file.header.text
         cache = BlockCache(
             capacity: max(2, cacheBytes / max(Int(file.header.blockSize), 1)))
@@ -65,32 +65,6 @@ public final class ArchiveReader: ChunkSource {
 
     /// How much the archive holds, and how large it is.
     public var summary: ArchiveSummary { ArchiveSummary(file.footer) }
-
-    /// The runs were checked when the file was opened; the sums are those of the footer.
-    private static func table(of file: ArchiveFile) throws(ArchiveError) -> ExceptionTable {
-        let footer = file.footer
-        let count = footer.dataChunks + footer.zeroChunks
-        var entries: [ExceptionEntry] = []
-        entries.reserveCapacity(Int(clamping: count))
-        var data: UInt64 = 0
-        var zero = footer.dataChunks
-        try file.forEachRun { run in
-            let first = run.isZero ? zero : data
-            for index in 0..<run.count {
-                entries.append(
-                    ExceptionEntry(
-                        originChunk: run.originChunk + index, storedChunk: first + index))
-            }
-            if run.isZero { zero += run.count } else { data += run.count }
-        }
-        do {
-            return try ExceptionTable(
-                consume entries, chunkSize: file.chunkSize,
-                originSize: ByteCount(file.header.originSize), storedChunks: count)
-        } catch {
-            throw .damaged(.index, .runs)
-        }
-    }
 
     /// Fills the buffer with the contents from `storedOffset` on.
     ///
@@ -120,6 +94,12 @@ public final class ArchiveReader: ChunkSource {
             var part = buffer._mutatingExtracting(done..<done + length)
             if length == range.count {
                 try load(block, into: &part)
+            } else if file.blocks.records[block].payloadLength == 0 {
+                // Kept nowhere: forty bytes can be sixteen megabytes of them.
+                try use(block) { loader throws(BlockLoader.Failure) in
+                    _ = try file.checkZeros(block, loader)
+                }
+                part.clear()
             } else {
                 let contents = try cached(block)
                 let start = Int(offset - range.lowerBound)
@@ -143,6 +123,15 @@ public final class ArchiveReader: ChunkSource {
     private func load(
         _ block: Int, into span: inout MutableSpan<UInt8>
     ) throws(ChunkReadError) {
+        try use(block) { loader throws(BlockLoader.Failure) in
+            _ = try file.load(block, into: &span, loader)
+        }
+    }
+
+    /// Lends something to read a block with.
+    private func use(
+        _ block: Int, _ body: (BlockLoader) throws(BlockLoader.Failure) -> Void
+    ) throws(ChunkReadError) {
         let loader: BlockLoader
         do {
             loader =
@@ -153,7 +142,7 @@ public final class ArchiveReader: ChunkSource {
         }
         defer { loaders.change { $0.append(loader) } }
         do {
-            _ = try file.load(block, into: &span, loader)
+            try body(loader)
         } catch {
             switch error {
             case .system(let error): throw .system(error)
@@ -177,10 +166,11 @@ public final class ArchiveReader: ChunkSource {
         let shift = UInt64(chunkSize.byteShift)
         let last = (range.upperBound - 1) >> shift
         var chunks = ChunkList()
-        for entry in exceptions.entries[entry(ofDataChunk: range.lowerBound >> shift)...] {
-            if entry.storedChunk >= file.footer.dataChunks { continue }
-            if entry.storedChunk > last { break }
-            chunks.append(entry.originChunk)
+        for run in exceptions.runs(from: entry(ofDataChunk: range.lowerBound >> shift)) {
+            if run.storedChunk >= file.footer.dataChunks { continue }
+            if run.storedChunk > last { break }
+            let count = min(run.count, last - run.storedChunk + 1)
+            chunks.append(run.originChunk...run.originChunk + (count - 1))
         }
         return chunks
     }

@@ -17,8 +17,10 @@ struct BlockDirectory: Sendable {
     struct Rules: Sendable {
         /// Sections with data lie inside this.
         var area: Range<UInt64>
-        /// How many there are.
+        /// How many there are,
         var count: UInt64
+        /// and no more than that can come of the index.
+        var expected: UInt64
         /// A block has a multiple of this,
         var unit: UInt32
         /// and at most this.
@@ -27,8 +29,8 @@ struct BlockDirectory: Sendable {
 
     init(_ rules: Rules) {
         self.rules = rules
-        records.reserveCapacity(Int(clamping: rules.count))
-        starts.reserveCapacity(Int(clamping: rules.count))
+        records.reserveCapacity(Int(clamping: rules.expected))
+        starts.reserveCapacity(Int(clamping: rules.expected))
     }
 
     /// Adds the records in a section's contents.
@@ -55,11 +57,21 @@ struct BlockDirectory: Sendable {
         guard record.contentsLength > 0, record.contentsLength <= rules.blockSize,
             record.contentsLength.isMultiple(of: rules.unit)
         else { throw .length }
+        // Else memory would be taken for what can't come; without a payload the contents are zeros.
+        let most = UInt64(record.payloadLength) * ArchiveFormat.mostInflation
+        guard record.payloadLength == 0 || UInt64(record.contentsLength) <= most else {
+            throw .compression
+        }
         let (next, overflow) = length.addingReportingOverflow(UInt64(record.contentsLength))
         guard !overflow else { throw .length }
         records.append(record)
         starts.append(length)
         length = next
+    }
+
+    /// The largest contents of blocks that have a payload.
+    var largestWithPayload: Int {
+        records.lazy.filter { $0.payloadLength > 0 }.map { Int($0.contentsLength) }.max() ?? 0
     }
 
     /// The bytes of the data that a block has.

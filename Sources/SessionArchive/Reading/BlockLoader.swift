@@ -5,7 +5,8 @@ internal import ExceptionStore
 ///
 /// It is safe to send: one reader at a time has it.
 @safe final class BlockLoader: @unchecked Sendable {
-    private var payload: [UInt8]
+    private let blockSize: Int
+    private var payload: [UInt8] = []
     private let decompressor: Decompressor
 
     /// Why a section can't be read.
@@ -22,11 +23,12 @@ internal import ExceptionStore
         var payload: UInt32
     }
 
-    /// - Parameter blockSize: The largest contents, and so the largest payload.
+    /// - Parameter blockSize: The largest contents, and so the largest payload. Memory is taken for
+    ///   what comes.
     init(blockSize: Int) throws(ArchiveError) {
         guard let decompressor = Decompressor() else { throw .noMemory }
         self.decompressor = decompressor
-        payload = [UInt8](repeating: 0, count: blockSize)
+        self.blockSize = blockSize
     }
 
     /// Reads exactly as many bytes as the span has.
@@ -51,7 +53,7 @@ internal import ExceptionStore
         var span = bytes.mutableSpan
         try Self.fill(&span, from: archive, at: offset)
         do {
-            let header = try SectionHeader(bytes[...], blockSize: UInt32(payload.count))
+            let header = try SectionHeader(bytes[...], blockSize: UInt32(blockSize))
             return (header, Checksum.of(bytes[...]))
         } catch {
             throw .fault(error)
@@ -87,6 +89,7 @@ internal import ExceptionStore
             contents.clear()
             checksum = Checksum.empty
         case .deflated:
+            payload.lengthen(to: slot.upperBound, atMost: blockSize)
             checksum = try payload.fill(slot) { bytes throws(Failure) in
                 try read(&bytes)
                 return Checksum.of(bytes.span)
@@ -97,6 +100,15 @@ internal import ExceptionStore
         let whole = header.method == .stored ? checksum : Checksum.of(contents.span)
         guard whole == header.contentsChecksum else { throw .fault(.contentsChecksum) }
         return checksum
+    }
+
+    /// Checks that a section is zeros, and that its checksums say so.
+    func checkZeros(_ header: SectionHeader) throws(Failure) {
+        guard header.method == .zeros else { throw .fault(.contradiction) }
+        guard header.payloadChecksum == Checksum.empty else { throw .fault(.payloadChecksum) }
+        guard header.contentsChecksum == Checksum.ofZeros(UInt64(header.contentsLength)) else {
+            throw .fault(.contentsChecksum)
+        }
     }
 
     private func inflate(

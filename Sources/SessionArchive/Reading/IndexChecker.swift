@@ -21,16 +21,20 @@ struct IndexChecker {
         _ section: SectionHeader, _ contents: ArraySlice<UInt8>, visit: (ArchiveRun) -> Void
     ) throws(ArchiveFault) -> SectionTag? {
         switch section.tag {
-        case .runs:
-            guard section.number == runSections else { throw .contradiction }
-            runSections += 1
-            if let fault = runs.decode(contents.span, visit: visit) { throw fault }
-        case .blocks:
-            guard section.number == blockSections else { throw .contradiction }
-            blockSections += 1
+        case .runs, .blocks:
+            // A few bytes of such sections would be work without end.
+            guard section.method != .zeros else { throw .compression }
         default:
             guard section.isOptional else { throw .unknownSection(section.tag.description) }
             return nil
+        }
+        if section.tag == .runs {
+            guard section.number == runSections else { throw .contradiction }
+            runSections += 1
+            if let fault = runs.decode(contents.span, visit: visit) { throw fault }
+        } else {
+            guard section.number == blockSections else { throw .contradiction }
+            blockSections += 1
         }
         return section.tag
     }

@@ -17,16 +17,16 @@ struct IndexWalk {
         self.init(header: ends.header, footer: ends.footer, chunkSize: ends.chunkSize)
     }
 
-    /// Checks all sections, and visits what those of one kind say.
+    /// Checks all sections, and visits what they say.
     ///
-    /// Memory is one section's. The runs are checked in any case.
+    /// Memory is one section's, of what it really has.
     func run(
-        _ archive: borrowing OwnedDescriptor, wanted: SectionTag,
+        _ archive: borrowing OwnedDescriptor,
         visitBlocks: (ArraySlice<UInt8>) throws(ArchiveFault) -> Void,
         visitRun: (ArchiveRun) -> Void
     ) throws(ArchiveError) {
         let loader = try BlockLoader(blockSize: Int(header.blockSize))
-        var contents = [UInt8](repeating: 0, count: Int(header.blockSize))
+        var contents: [UInt8] = []
         var checker = IndexChecker(header: header, footer: footer, chunkSize: chunkSize)
         let end = footer.archiveLength - UInt64(ArchiveFooter.size)
         var offset = footer.indexOffset
@@ -35,15 +35,19 @@ struct IndexWalk {
                 let (section, _) = try loader.header(in: archive, at: offset)
                 let next = offset + UInt64(SectionHeader.size) + UInt64(section.payloadLength)
                 guard next <= end else { throw .fault(.length) }
-                let slot = 0..<Int(section.contentsLength)
-                _ = try contents.fill(slot) { bytes throws(BlockLoader.Failure) in
-                    try loader.load(section, in: archive, at: offset, into: &bytes)
+                // Zeros are no index, but may be in a section that is skipped.
+                let slot = 0..<(section.method == .zeros ? 0 : Int(section.contentsLength))
+                contents.lengthen(to: slot.upperBound, atMost: Int(header.blockSize))
+                if section.method == .zeros {
+                    try loader.checkZeros(section)
+                } else {
+                    _ = try contents.fill(slot) { bytes throws(BlockLoader.Failure) in
+                        try loader.load(section, in: archive, at: offset, into: &bytes)
+                    }
                 }
                 do throws(ArchiveFault) {
-                    let kind = try checker.check(section, contents[slot]) { run in
-                        if wanted == .runs { visitRun(run) }
-                    }
-                    if kind == .blocks, wanted == .blocks { try visitBlocks(contents[slot]) }
+                    let kind = try checker.check(section, contents[slot], visit: visitRun)
+                    if kind == .blocks { try visitBlocks(contents[slot]) }
                 } catch {
                     throw .fault(error)
                 }
