@@ -2,15 +2,6 @@ internal import Glibc
 
 // What the standard library has no fast, safe form of.
 extension Span where Element == UInt8 {
-    /// Whether all bytes are 0.
-    var isZero: Bool {
-        unsafe withUnsafeBytes { bytes in
-            guard let base = bytes.baseAddress else { return true }
-            // Each byte equals the one after it, and the first is 0.
-            return unsafe bytes[0] == 0 && memcmp(base, base + 1, bytes.count - 1) == 0
-        }
-    }
-
     /// Whether both have the same bytes.
     func equals(_ other: Span<UInt8>) -> Bool {
         guard count == other.count else { return false }

@@ -90,7 +90,7 @@ import Testing
             ("Nobody inspects the spammish repetition", 0, 0xfbce_a83c_8a37_8bf1),
         ] as [(String, UInt64, UInt64)])
     func `the checksum is XXH64`(text: String, seed: UInt64, sum: UInt64) {
-        #expect(Checksum.of(Array(text.utf8).span, seed: seed) == sum)
+        #expect(ContentHash.of(Array(text.utf8).span, seed: seed) == sum)
     }
 
     @Test func `an extent larger than a batch is cut`() throws {

@@ -14,7 +14,7 @@ struct HandMade {
         _ tag: SectionTag, _ contents: [UInt8], number: UInt64 = 0, isOptional: Bool = false,
         change: (inout SectionHeader) -> Void = { _ in }
     ) -> [UInt8] {
-        let checksum = Checksum.of(contents[...])
+        let checksum = CRC32.of(contents[...])
         var header = SectionHeader(
             tag: tag, method: .stored, number: number, contentsLength: contents.count,
             payloadLength: contents.count, contentsChecksum: checksum,
@@ -31,8 +31,8 @@ struct HandMade {
     ) -> [UInt8] {
         var header = SectionHeader(
             tag: tag, method: .zeros, number: number, contentsLength: length, payloadLength: 0,
-            contentsChecksum: Checksum.of([UInt8](repeating: 0, count: length)[...]),
-            payloadChecksum: Checksum.empty)
+            contentsChecksum: CRC32.of([UInt8](repeating: 0, count: length)[...]),
+            payloadChecksum: CRC32.empty)
         change(&header)
         return header.encoded
     }
@@ -77,7 +77,7 @@ struct HandMade {
         }
         if sections.count <= blockSections { footer.indexOffset = UInt64(bytes.count) }
         footer.archiveLength = UInt64(bytes.count + ArchiveFooter.size)
-        footer.archiveChecksum = Checksum.of(bytes[...])
+        footer.archiveChecksum = CRC32.of(bytes[...])
         return bytes + footer.encoded
     }
 }

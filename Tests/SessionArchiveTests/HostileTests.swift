@@ -242,7 +242,7 @@ import Testing
         writer.append(value)
         bytes.replaceSubrange(offset..<offset + 4, with: writer.bytes)
         writer = FieldWriter()
-        writer.append(Checksum.of(bytes[..<40]))
+        writer.append(CRC32.of(bytes[..<40]))
         bytes.replaceSubrange(40..<44, with: writer.bytes)
         return bytes
     }

@@ -63,7 +63,7 @@ import Testing
                 HandMade.section(.runs, [UInt8](payload[..<length])) {
                     $0.method = .deflated
                     $0.contentsLength = UInt32(contents.count)
-                    $0.contentsChecksum = Checksum.of(contents[...])
+                    $0.contentsChecksum = CRC32.of(contents[...])
                 }
             ]
             archive.footer.zeroChunks = 1 << 19

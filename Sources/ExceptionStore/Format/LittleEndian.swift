@@ -1,4 +1,5 @@
-/// Little-endian integers at a checked byte offset; everything in a store is little-endian.
+/// Little-endian integers at a checked byte offset; everything in a store and in an archive is
+/// little-endian.
 enum LittleEndian {
     /// Reads an integer, or gives nil where it would not lie wholly inside `bytes`.
     static func read<Value: FixedWidthInteger & UnsignedInteger>(

@@ -36,58 +36,53 @@ public struct StoreHeader: Hashable, Sendable {
                 needed: ByteCount(UInt64(size)), size: ByteCount(UInt64(bytes.count)))
         }
         if fields == HeaderFields() { return nil }
-        if fields[.magic] == 0 { throw .freshHeaderOverData }
-        guard fields[.magic] == magic else { throw .notAStore(magic: fields[.magic]) }
-        guard fields[.version] == version else { throw .unknownVersion(fields[.version]) }
-        guard fields[.valid] == 1 else { throw .invalidated(valid: fields[.valid]) }
+        if fields.magic == 0 { throw .freshHeaderOverData }
+        guard fields.magic == magic else { throw .notAStore(magic: fields.magic) }
+        guard fields.version == version else { throw .unknownVersion(fields.version) }
+        guard fields.valid == 1 else { throw .invalidated(valid: fields.valid) }
         return try StoreHeader(
-            chunkSize: ChunkSize(SectorCount(UInt64(fields[.chunkSectors]))))
+            chunkSize: ChunkSize(SectorCount(UInt64(fields.chunkSectors))))
     }
 
     /// Writes the header; false, and nothing is written, where `bytes` has less than 16.
     public func write(into bytes: inout MutableSpan<UInt8>) -> Bool {
         var fields = HeaderFields()
-        fields[.magic] = Self.magic
-        fields[.valid] = 1
-        fields[.version] = Self.version
-        fields[.chunkSectors] = UInt32(chunkSize.sectors.sectors)
+        fields.magic = Self.magic
+        fields.valid = 1
+        fields.version = Self.version
+        fields.chunkSectors = UInt32(chunkSize.sectors.sectors)
         return fields.write(into: &bytes)
     }
 }
 
 /// The header's numbers as they stand on disk: the one field list for reading and writing.
 struct HeaderFields: Hashable {
-    enum Field: Int, CaseIterable {
-        case magic
-        case valid
-        case version
-        case chunkSectors
-
-        var offset: Int { rawValue * MemoryLayout<UInt32>.size }
-    }
-
-    private var values = [UInt32](repeating: 0, count: Field.allCases.count)
+    var magic: UInt32 = 0
+    var valid: UInt32 = 0
+    var version: UInt32 = 0
+    var chunkSectors: UInt32 = 0
 
     init() {}
 
     init?(reading bytes: Span<UInt8>) {
-        for field in Field.allCases {
-            guard let value = LittleEndian.read(UInt32.self, from: bytes, at: field.offset) else {
-                return nil
-            }
-            self[field] = value
-        }
-    }
-
-    subscript(field: Field) -> UInt32 {
-        get { values[field.rawValue] }
-        set { values[field.rawValue] = newValue }
+        var reader = FieldReader(copying: bytes.extracting(first: StoreHeader.size))
+        code(&reader)
+        guard reader.isComplete else { return nil }
     }
 
     func write(into bytes: inout MutableSpan<UInt8>) -> Bool {
         guard bytes.count >= StoreHeader.size else { return false }
-        return Field.allCases.allSatisfy {
-            LittleEndian.write(self[$0], into: &bytes, at: $0.offset)
-        }
+        var copy = self
+        var writer = FieldWriter()
+        copy.code(&writer)
+        for (offset, byte) in writer.bytes.enumerated() { bytes[offset] = byte }
+        return true
+    }
+
+    private mutating func code(_ coder: inout some FieldCoder) {
+        coder.code(&magic)
+        coder.code(&valid)
+        coder.code(&version)
+        coder.code(&chunkSectors)
     }
 }

@@ -50,7 +50,7 @@ internal import Synchronization
     /// A part's checksum, after that of the parts before it.
     func checksum(of slot: Range<Int>, after seed: UInt64) -> UInt64 {
         let part = unsafe UnsafeBufferPointer(rebasing: memory[slot])
-        return Checksum.of(unsafe Span(_unsafeElements: part), seed: seed)
+        return ContentHash.of(unsafe Span(_unsafeElements: part), seed: seed)
     }
 
     /// A part for the kernel.

@@ -128,9 +128,10 @@ struct SourceReader: Sendable {
         var missed: [Int] = []
         ring.perform(slot.reads.count) { number in
             let read = slot.reads[number]
-            return unsafe RingReader.Read(
-                descriptor: sources[read.source].plainDescriptor, offset: read.stored.lowerBound,
-                memory: memory.address(of: read.slot))
+            let request = unsafe Request(
+                kind: .read, memory: memory.address(of: read.slot), offset: read.stored.lowerBound,
+                tag: number)
+            return (request, sources[read.source].plainDescriptor)
         } missed: {
             missed.append($0)
         }

@@ -1,4 +1,4 @@
-/// A read or a write of the target.
+/// A read or a write of a file or device.
 @safe struct Request: @unchecked Sendable {
     enum Kind: Sendable {
         case read, write
@@ -7,7 +7,7 @@
     let kind: Kind
     /// What is written, or where to read to; it stays until the request has ended.
     let memory: UnsafeMutableRawBufferPointer
-    /// On the target, in bytes.
+    /// Where in it, in bytes.
     let offset: UInt64
     /// What the completion is told by; below the queue's depth, and not in use.
     let tag: Int

@@ -1,6 +1,9 @@
+internal import ExceptionStore
+
 /// Where a pass over the target gets its batches from.
 protocol BatchSupply {
-    func next(waits: Bool) -> NextBatch
+    /// - Parameter waits: Whether to wait for a batch that somebody is at.
+    func next(waits: Bool) -> BatchFeed.Next
     func release(_ slot: BatchSlot)
 }
 
@@ -21,14 +24,14 @@ final class EmptyBatches: BatchSupply {
         self.damage = damage
     }
 
-    func next(waits: Bool) -> NextBatch {
+    func next(waits: Bool) -> BatchFeed.Next {
         guard number < count else { return .end }
         guard let slot = free.popLast() else { return .notYet }
         guard iterator.next(into: &slot.batch) else { return .end }
         slot.batch.markDamaged(damage.ranges(touching: slot.batch.span))
         slot.number = number
         number += 1
-        return .ready(slot)
+        return .ready(UInt64(slot.number), slot, ())
     }
 
     func release(_ slot: BatchSlot) { free.append(slot) }
@@ -36,7 +39,10 @@ final class EmptyBatches: BatchSupply {
 
 /// A phase in which the target is written or read, batch after batch, several under way.
 struct TargetPass {
-    let progress: PhaseProgress
+    let phase: RestorePhase
+    /// The bytes to be moved.
+    let total: UInt64
+    let control: RestoreControl
     let transfer: TargetTransfer
     let kind: Request.Kind
 
@@ -53,16 +59,15 @@ struct TargetPass {
     ) throws(RestoreError.Reason) {
         defer { transfer.drain() }
         var active = Fifo()
-        var done: UInt64 = 0
-        progress.report(done)
+        var progress = control.begin(phase, total: total)
         while true {
             while let slot = active.first, slot.requests == 0, transfer.failure == nil {
                 active.removeFirst()
                 try after(slot)
-                done += UInt64(slot.batch.writtenLength)
+                let length = UInt64(slot.batch.writtenLength)
                 supply.release(slot)
-                progress.report(done)
-                try progress.checkCancelled(done)
+                progress.add(length)
+                try progress.checkCancelled()
             }
             if let failure = transfer.failure {
                 // What else is under way may fail before this place.
@@ -70,8 +75,8 @@ struct TargetPass {
                 throw transfer.failure?.reason ?? failure.reason
             }
             switch supply.next(waits: active.first == nil) {
-            case .ready(let slot):
-                try progress.checkCancelled(done)
+            case .ready(_, let slot, _):
+                try progress.checkCancelled()
                 try before(slot)
                 active.append(slot)
                 transfer.begin(kind, slot)

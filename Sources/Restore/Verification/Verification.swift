@@ -17,9 +17,7 @@ struct Verification: Sendable {
         layout = BatchLayout(plan, batchSize: batchSize)
         // Of an archive that somebody made up the batches can be without number.
         checksums.reserveCapacity(min(layout.count, 1 << 17))
-        let progress = PhaseProgress(
-            phase: .verifying, total: plan.totals.bytes, control: control)
-        progress.report(0)
+        var progress = control.begin(.verifying, total: plan.totals.bytes)
         let isScattered = Prefetch.isScattered(plan)
         announces = isScattered && !Prefetch.all(of: plan, isCancelled: control.isCancelled)
         let reader = SourceReader(
@@ -32,17 +30,16 @@ struct Verification: Sendable {
             reader.load(slot, locatesDamage: true)
         }
         defer { feed.stop() }
-        var done: UInt64 = 0
         while true {
-            try progress.checkCancelled(done)
-            guard case .ready(let slot) = feed.next(waits: true) else { break }
+            try progress.checkCancelled()
+            guard case .ready(_, let slot, _) = feed.next(waits: true) else { break }
             for failure in slot.failures {
                 damage.append(failure, of: plan.sources[failure.extent.source])
             }
             checksums.append(slot.checksum)
-            done += UInt64(slot.batch.length)
+            let length = UInt64(slot.batch.length)
             feed.release(slot)
-            progress.report(done)
+            progress.add(length)
         }
     }
 

@@ -61,22 +61,20 @@ extension VerifiedPlan {
         }
         let clock = ContinuousClock()
         let start = clock.now
-        let progress = PhaseProgress(phase: .writing, total: bytesToWrite, control: control)
         let feed = verification.feed(plan, slots(), settings)
         defer { feed.stop() }
-        var done: UInt64 = 0
-        progress.report(done)
-        while case .ready(let slot) = feed.next(waits: true) {
-            try progress.checkCancelled(done)
+        var progress = control.begin(.writing, total: bytesToWrite)
+        while case .ready(_, let slot, _) = feed.next(waits: true) {
+            try progress.checkCancelled()
             try checkUnchanged(slot)
             do throws(ExceptionStoreError) {
                 try append(slot, to: &writer)
             } catch {
                 throw .unpacking(path, error)
             }
-            done += UInt64(slot.batch.writtenLength)
+            let length = UInt64(slot.batch.writtenLength)
             feed.release(slot)
-            progress.report(done)
+            progress.add(length)
         }
         do {
             try writer.finish()

@@ -84,8 +84,7 @@ public struct VerifiedPlan: Sendable {
         _ control: RestoreControl
     ) -> TargetPass {
         TargetPass(
-            progress: PhaseProgress(phase: phase, total: bytesToWrite, control: control),
-            transfer: transfer, kind: kind)
+            phase: phase, total: bytesToWrite, control: control, transfer: transfer, kind: kind)
     }
 
     private func write(
@@ -140,15 +139,13 @@ public struct VerifiedPlan: Sendable {
     ) throws(RestoreError) -> Duration {
         let clock = ContinuousClock()
         let start = clock.now
-        let progress = PhaseProgress(
-            phase: .synchronizing, total: bytesToWrite, control: control)
-        progress.report(0)
+        var progress = control.begin(.synchronizing, total: bytesToWrite)
         do {
             try target.synchronize()
         } catch {
             throw failure(.targetNotSynchronized(error))
         }
-        progress.report(bytesToWrite)
+        progress.add(bytesToWrite)
         return start.duration(to: clock.now)
     }
 

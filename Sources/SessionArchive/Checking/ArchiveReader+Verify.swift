@@ -1,3 +1,4 @@
+internal import ExceptionStore
 internal import Block
 
 extension ArchiveReader {
@@ -15,9 +16,7 @@ extension ArchiveReader {
     ) throws(ArchiveError) -> ArchiveVerification {
         var result = ArchiveVerification()
         var bytes = try WholeChecksum(file)
-        var progress = PhaseProgress(
-            .verifying, total: file.footer.archiveLength, control: control)
-        try progress.advance(by: 0)
+        var progress = try control.begin(.verifying, total: file.footer.archiveLength)
         try verifyBlocks(options) { block, outcome throws(ArchiveError) in
             let record = file.blocks.records[block]
             try bytes.skip(to: record.offset)
@@ -105,7 +104,7 @@ extension ArchiveReader {
 /// The checksum of an archive's bytes, put together from those of its blocks and of what is between.
 struct WholeChecksum {
     private let file: ArchiveFile
-    private(set) var checksum = Checksum.empty
+    private(set) var checksum = CRC32.empty
     /// Where the bytes end that were added.
     var offset: UInt64 = 0
 
@@ -123,7 +122,7 @@ struct WholeChecksum {
             do {
                 part = try buffer.fill(slot) { span throws(BlockLoader.Failure) in
                     try BlockLoader.fill(&span, from: file.descriptor, at: offset)
-                    return Checksum.of(span.span)
+                    return CRC32.of(span.span)
                 }
             } catch {
                 throw error.archiveError(.whole, needed: end)
@@ -139,7 +138,7 @@ struct WholeChecksum {
     }
 
     private mutating func add(_ part: UInt32, length: UInt64) {
-        checksum = Checksum.joining(checksum, part, length: length)
+        checksum = CRC32.joining(checksum, part, length: length)
         offset += length
     }
 }

@@ -1,4 +1,5 @@
 internal import Block
+internal import ExceptionStore
 public import SystemPackage
 
 /// Archives that can only be read from front to back.
@@ -21,7 +22,7 @@ public enum ArchiveStream {
         control: ArchiveControl = ArchiveControl()
     ) throws(ArchiveError) -> ArchiveSummary {
         var check = try StreamCheck(StreamInput(descriptor, path: path))
-        var progress = PhaseProgress(.verifying, total: 0, control: control)
+        var progress = try control.begin(.verifying, total: 0)
         while true {
             try progress.advance(by: check.offset - progress.done)
             if let footer = try check.next() { return ArchiveSummary(footer) }

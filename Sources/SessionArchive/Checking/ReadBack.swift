@@ -36,8 +36,7 @@ struct ReadBack: Sendable {
     ///
     /// - Throws: `readBackDiffers`, `damagedBlock`, `source`, `system`, `truncated`, `cancelled`.
     func run(_ control: ArchiveControl) throws(ArchiveError) {
-        var progress = PhaseProgress(.verifying, total: slices.total, control: control)
-        try progress.advance(by: 0)
+        var progress = try control.begin(.verifying, total: slices.total)
         let workload = options.workload(workspaceBytes: 3 * slices.size)
         var spaces: [Space] = []
         for _ in 0..<workload.workspaces {

@@ -17,8 +17,8 @@ struct StreamCheck {
     private var startOfIndex: UInt64?
     private var index: IndexChecker
     /// The records that the blocks should have in the index, and those that it has.
-    private var expected = Checksum.empty
-    private var found = Checksum.empty
+    private var expected = CRC32.empty
+    private var found = CRC32.empty
     private var foundLength: UInt64 = 0
 
     /// Reads the header.
@@ -106,8 +106,8 @@ struct StreamCheck {
         dataLength = length
         blocks += 1
         endOfBlocks = input.offset
-        expected = Checksum.joining(
-            expected, Checksum.of(BlockRecord(section, at: start).encoded[...]),
+        expected = CRC32.joining(
+            expected, CRC32.of(BlockRecord(section, at: start).encoded[...]),
             length: UInt64(BlockRecord.size))
     }
 
@@ -119,8 +119,8 @@ struct StreamCheck {
         guard let tag = try index.check(section, part, visit: { _ in }) else { return }
         if startOfIndex == nil { startOfIndex = start }
         if tag == .blocks {
-            found = Checksum.joining(
-                found, Checksum.of(part), length: UInt64(part.count))
+            found = CRC32.joining(
+                found, CRC32.of(part), length: UInt64(part.count))
             foundLength += UInt64(part.count)
         }
     }

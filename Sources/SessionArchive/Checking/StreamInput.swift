@@ -9,7 +9,7 @@ struct StreamInput {
     /// How many bytes were read.
     private(set) var offset: UInt64 = 0
     /// The CRC-32 of them all.
-    private(set) var checksum = Checksum.empty
+    private(set) var checksum = CRC32.empty
 
     init(_ descriptor: FileDescriptor, path: FilePath) {
         self.descriptor = descriptor
@@ -20,8 +20,8 @@ struct StreamInput {
     mutating func fill(_ span: inout MutableSpan<UInt8>) throws(BlockLoader.Failure) {
         let got = try read(&span)
         guard got == span.count else { throw .ended(ByteCount(offset + UInt64(got))) }
-        checksum = Checksum.joining(
-            checksum, Checksum.of(span.span), length: UInt64(span.count))
+        checksum = CRC32.joining(
+            checksum, CRC32.of(span.span), length: UInt64(span.count))
         offset += UInt64(got)
     }
 

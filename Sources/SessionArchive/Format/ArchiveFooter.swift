@@ -1,3 +1,5 @@
+internal import ExceptionStore
+
 /// What an archive ends with: where its index is, how much there is, and a checksum of it all.
 struct ArchiveFooter: Hashable, Sendable {
     /// The size on disk, in bytes.
@@ -29,7 +31,7 @@ struct ArchiveFooter: Hashable, Sendable {
         var writer = FieldWriter()
         writer.append(SectionTag.footer.code)
         copy.code(&writer)
-        writer.append(Checksum.of(writer.bytes[...]))
+        writer.append(CRC32.of(writer.bytes[...]))
         return writer.bytes
     }
 
@@ -43,7 +45,7 @@ struct ArchiveFooter: Hashable, Sendable {
         reader.code(&checksum)
         guard reader.isComplete else { throw .length }
         guard tag == SectionTag.footer.code else { throw .missing }
-        guard checksum == Checksum.of(bytes.prefix(Self.coveredSize)) else { throw .checksum }
+        guard checksum == CRC32.of(bytes.prefix(Self.coveredSize)) else { throw .checksum }
     }
 
     private mutating func code(_ coder: inout some FieldCoder) {

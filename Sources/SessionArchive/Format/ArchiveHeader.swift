@@ -1,3 +1,5 @@
+internal import ExceptionStore
+
 /// What an archive begins with.
 struct ArchiveHeader: Hashable, Sendable {
     /// The size of the fields before the metadata.
@@ -35,7 +37,7 @@ struct ArchiveHeader: Hashable, Sendable {
         var writer = FieldWriter(bytes: ArchiveFormat.magic)
         fields.code(&writer)
         writer.bytes += metadata
-        writer.append(Checksum.of(writer.bytes[...]))
+        writer.append(CRC32.of(writer.bytes[...]))
         return writer.bytes
     }
 
@@ -61,7 +63,7 @@ struct ArchiveHeader: Hashable, Sendable {
         var checksum: UInt32 = 0
         var reader = FieldReader(bytes.suffix(Self.checksumSize))
         reader.code(&checksum)
-        guard checksum == Checksum.of(covered) else { throw .damaged(.header, .checksum) }
+        guard checksum == CRC32.of(covered) else { throw .damaged(.header, .checksum) }
 
         let fields = try FixedFields(bytes)
         let unknown = fields.requiredFeatures & ~ArchiveFormat.knownFeatures

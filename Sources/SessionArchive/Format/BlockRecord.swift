@@ -1,3 +1,5 @@
+internal import ExceptionStore
+
 /// What the index says of a block.
 struct BlockRecord: Hashable, Sendable {
     /// The size on disk, in bytes.

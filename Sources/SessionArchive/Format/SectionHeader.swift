@@ -1,3 +1,5 @@
+internal import ExceptionStore
+
 /// What stands before every section's payload.
 struct SectionHeader: Hashable, Sendable {
     /// The size on disk, in bytes.
@@ -55,7 +57,7 @@ struct SectionHeader: Hashable, Sendable {
         fields.payloadChecksum = payloadChecksum
         var writer = FieldWriter()
         fields.code(&writer)
-        writer.append(Checksum.of(writer.bytes[...]))
+        writer.append(CRC32.of(writer.bytes[...]))
         return writer.bytes
     }
 
@@ -67,7 +69,7 @@ struct SectionHeader: Hashable, Sendable {
         fields.code(&reader)
         reader.code(&checksum)
         guard reader.isComplete else { throw .length }
-        guard checksum == Checksum.of(bytes.prefix(Self.coveredSize)) else { throw .checksum }
+        guard checksum == CRC32.of(bytes.prefix(Self.coveredSize)) else { throw .checksum }
         guard let method = Method(rawValue: fields.method), fields.flags & ~1 == 0,
             fields.reserved == 0, fields.reservedToo == 0
         else { throw .number }

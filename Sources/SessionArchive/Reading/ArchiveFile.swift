@@ -108,6 +108,6 @@ final class ArchiveFile: Sendable {
             throw .fault(.contradiction)
         }
         try loader.checkZeros(header)
-        return BlockLoader.Checksums(header: checksum, payload: Checksum.empty)
+        return BlockLoader.Checksums(header: checksum, payload: CRC32.empty)
     }
 }

@@ -1,3 +1,5 @@
+internal import ExceptionStore
+
 /// Where an archive's blocks are, and which bytes of the data each has.
 ///
 /// It takes 32 bytes a block.

@@ -54,7 +54,7 @@ internal import ExceptionStore
         try Self.fill(&span, from: archive, at: offset)
         do {
             let header = try SectionHeader(bytes[...], blockSize: UInt32(blockSize))
-            return (header, Checksum.of(bytes[...]))
+            return (header, CRC32.of(bytes[...]))
         } catch {
             throw .fault(error)
         }
@@ -84,20 +84,20 @@ internal import ExceptionStore
         switch header.method {
         case .stored:
             try read(&contents)
-            checksum = Checksum.of(contents.span)
+            checksum = CRC32.of(contents.span)
         case .zeros:
             contents.clear()
-            checksum = Checksum.empty
+            checksum = CRC32.empty
         case .deflated:
             payload.lengthen(to: slot.upperBound, atMost: blockSize)
             checksum = try payload.fill(slot) { bytes throws(Failure) in
                 try read(&bytes)
-                return Checksum.of(bytes.span)
+                return CRC32.of(bytes.span)
             }
         }
         guard checksum == header.payloadChecksum else { throw .fault(.payloadChecksum) }
         if header.method == .deflated { try inflate(slot, into: &contents) }
-        let whole = header.method == .stored ? checksum : Checksum.of(contents.span)
+        let whole = header.method == .stored ? checksum : CRC32.of(contents.span)
         guard whole == header.contentsChecksum else { throw .fault(.contentsChecksum) }
         return checksum
     }
@@ -105,8 +105,8 @@ internal import ExceptionStore
     /// Checks that a section is zeros, and that its checksums say so.
     func checkZeros(_ header: SectionHeader) throws(Failure) {
         guard header.method == .zeros else { throw .fault(.contradiction) }
-        guard header.payloadChecksum == Checksum.empty else { throw .fault(.payloadChecksum) }
-        guard header.contentsChecksum == Checksum.ofZeros(UInt64(header.contentsLength)) else {
+        guard header.payloadChecksum == CRC32.empty else { throw .fault(.payloadChecksum) }
+        guard header.contentsChecksum == CRC32.ofZeros(UInt64(header.contentsLength)) else {
             throw .fault(.contentsChecksum)
         }
     }

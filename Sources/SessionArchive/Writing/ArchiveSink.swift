@@ -13,7 +13,7 @@ struct ArchiveSink {
     /// How many bytes were written.
     private(set) var offset: UInt64 = 0
     /// The CRC-32 of them all.
-    private(set) var checksum = Checksum.empty
+    private(set) var checksum = CRC32.empty
 
     init(_ descriptor: FileDescriptor, path: FilePath) {
         self.descriptor = descriptor
@@ -23,7 +23,7 @@ struct ArchiveSink {
     /// Writes bytes of which the checksum is not known.
     mutating func write(_ bytes: ArraySlice<UInt8>) throws(ArchiveError) {
         try put(bytes)
-        add(Checksum.of(bytes), length: bytes.count)
+        add(CRC32.of(bytes), length: bytes.count)
     }
 
     /// Writes a section: its header and, right behind it, its payload.
@@ -31,12 +31,12 @@ struct ArchiveSink {
         _ section: ArraySlice<UInt8>, payloadChecksum: UInt32
     ) throws(ArchiveError) {
         try put(section)
-        add(Checksum.of(section.prefix(SectionHeader.size)), length: SectionHeader.size)
+        add(CRC32.of(section.prefix(SectionHeader.size)), length: SectionHeader.size)
         add(payloadChecksum, length: section.count - SectionHeader.size)
     }
 
     private mutating func add(_ part: UInt32, length: Int) {
-        checksum = Checksum.joining(checksum, part, length: UInt64(length))
+        checksum = CRC32.joining(checksum, part, length: UInt64(length))
         offset += UInt64(length)
         if offset - flushed >= Self.flushSize { flush() }
     }

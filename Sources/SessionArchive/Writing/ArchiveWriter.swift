@@ -36,8 +36,7 @@ public enum ArchiveWriter {
         // Pieces of the index are as large as one, whatever the blocks are.
         let own = try Workspace(blockSize: max(slices.size, ArchiveFormat.indexPiece))
         var index = IndexBuilder()
-        var progress = PhaseProgress(.writing, total: slices.total, control: control)
-        try progress.advance(by: 0)
+        var progress = try control.begin(.writing, total: slices.total)
         let work = OrderedWork(
             count: slices.count, threads: workload.threads, niceness: options.niceness,
             workspaces: workspaces

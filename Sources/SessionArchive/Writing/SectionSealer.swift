@@ -25,7 +25,7 @@ struct SectionSealer {
         _ tag: SectionTag, number: UInt64, length: Int, in workspace: Workspace
     ) -> Sealed {
         let (checksum, deflated) = workspace.contents.use(Workspace.place(length)) { contents in
-            (Checksum.of(contents), deflate(contents, workspace))
+            (CRC32.of(contents), deflate(contents, workspace))
         }
         guard let deflated else {
             return sealed(
@@ -34,7 +34,7 @@ struct SectionSealer {
                     payloadLength: length, contentsChecksum: checksum, payloadChecksum: checksum),
                 in: .contents)
         }
-        let payloadChecksum = workspace.payload.use(Workspace.place(deflated)) { Checksum.of($0) }
+        let payloadChecksum = workspace.payload.use(Workspace.place(deflated)) { CRC32.of($0) }
         return sealed(
             SectionHeader(
                 tag: tag, method: .deflated, number: number, contentsLength: length,
@@ -47,11 +47,11 @@ struct SectionSealer {
     static func zeros(
         _ tag: SectionTag, number: UInt64, length: Int, in workspace: Workspace
     ) -> Sealed {
-        let checksum = workspace.contents.use(Workspace.place(length)) { Checksum.of($0) }
+        let checksum = workspace.contents.use(Workspace.place(length)) { CRC32.of($0) }
         return sealed(
             SectionHeader(
                 tag: tag, method: .zeros, number: number, contentsLength: length, payloadLength: 0,
-                contentsChecksum: checksum, payloadChecksum: Checksum.empty),
+                contentsChecksum: checksum, payloadChecksum: CRC32.empty),
             in: .contents)
     }
 

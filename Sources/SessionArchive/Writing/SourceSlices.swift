@@ -148,7 +148,7 @@ struct SourceSlices: Sendable {
         var kept = 0
         for chunk in zeros.indices {
             let range = chunk * chunkBytes..<(chunk + 1) * chunkBytes
-            zeros[chunk] = contents.span.extracting(range).isZero
+            zeros[chunk] = contents.span.extracting(range).isZero()
             if zeros[chunk] { continue }
             if kept < range.lowerBound { contents.move(range, to: kept) }
             kept += chunkBytes

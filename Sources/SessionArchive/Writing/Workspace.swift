@@ -1,3 +1,5 @@
+internal import ExceptionStore
+
 /// The buffers for one block that is written, and what compresses it.
 ///
 /// It is safe to send: one job at a time has it.
@@ -34,7 +36,7 @@
 
     /// Whether the first `length` bytes of the contents are zeros.
     func isZero(_ length: Int) -> Bool {
-        contents.use(Self.place(length)) { $0.isZero }
+        contents.use(Self.place(length)) { $0.isZero() }
     }
 
     /// Fills the contents with a slice, without its zero chunks.

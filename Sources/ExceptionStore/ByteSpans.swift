@@ -2,7 +2,7 @@ internal import Glibc
 
 extension Span where Element == UInt8 {
     /// Whether all bytes from `start` on are 0; areas can be a gigabyte, so by memcmp.
-    func isZero(from start: Int) -> Bool {
+    package func isZero(from start: Int = 0) -> Bool {
         unsafe withUnsafeBytes { bytes in
             guard start < bytes.count, let base = bytes.baseAddress else { return true }
             let first = unsafe base + start

@@ -1,7 +1,7 @@
 /// XXH64: fast enough to vanish beside the disk, and no two damaged reads look alike by chance.
 ///
 /// For comparing what was read twice in one run; it is never kept on disk.
-enum Checksum {
+enum ContentHash {
     private static let prime1: UInt64 = 0x9e37_79b1_85eb_ca87
     private static let prime2: UInt64 = 0xc2b2_ae3d_27d4_eb4f
     private static let prime3: UInt64 = 0x1656_67b1_9e37_79f9

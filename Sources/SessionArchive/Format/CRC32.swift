@@ -2,7 +2,7 @@ internal import CDeflate
 internal import CZlib
 
 /// CRC-32 as in zlib, gzip and PNG.
-enum Checksum {
+enum CRC32 {
     /// The checksum of no bytes.
     static let empty: UInt32 = 0
 

@@ -4,7 +4,7 @@ internal import Glibc
 public import SystemPackage
 
 /// Archives as files: made whole or not at all.
-public enum SessionArchive {
+public enum ArchiveFiles {
     /// What is behind the name of an archive that is still being made.
     public static let temporarySuffix = ".new"
 
@@ -59,9 +59,7 @@ public enum SessionArchive {
         let summary = try ArchiveWriter.write(
             source, metadata: metadata, to: file.descriptor, path: file.path, options: options,
             control: control)
-        var progress = PhaseProgress(
-            .synchronizing, total: summary.size.bytes, control: control)
-        try progress.advance(by: 0)
+        var progress = try control.begin(.synchronizing, total: summary.size.bytes)
         do {
             try file.synchronize()
         } catch {
