@@ -39,6 +39,8 @@ let package = Package(
         .target(name: "CDmsnap"),
         .target(name: "CDeviceMapper", linkerSettings: [.linkedLibrary("devmapper")]),
         .target(name: "CUring", linkerSettings: [.linkedLibrary("uring")]),
+        // Optimized in every build: without that a hash takes longer than what it is for.
+        .target(name: "CXxhash", cSettings: [.unsafeFlags(["-O2"])]),
         .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
         .systemLibrary(name: "CMount", pkgConfig: "mount", providers: [.apt(["libmount-dev"])]),
         .systemLibrary(name: "CUdev", pkgConfig: "libudev", providers: [.apt(["libudev-dev"])]),
@@ -65,7 +67,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Restore",
-            dependencies: ["CUring", "Block", "ExceptionStore", system],
+            dependencies: ["CUring", "CXxhash", "Block", "ExceptionStore", system],
             swiftSettings: strict),
         .target(
             name: "Sessions",
