@@ -49,8 +49,6 @@ public enum ExceptionStoreError: Error, Hashable, Sendable {
 
 /// A part of a store that the kernel writes as a whole.
 public enum StorePart: Hashable, Sendable {
-    /// Chunk 0.
-    case header
     /// The area with this number.
     case area(UInt64)
     /// The chunk with an exception's old contents.
@@ -122,7 +120,6 @@ extension StorePart: CustomStringConvertible {
     /// The subject of a sentence.
     public var description: String {
         switch self {
-        case .header: "the header"
         case .area(let number): "area \(number)"
         case .contents(let entry): "the contents of the exception \(entry)"
         }

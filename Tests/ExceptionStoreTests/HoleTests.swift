@@ -85,10 +85,21 @@ import Testing
         }
     }
 
-    // It would read as a store that no table was ever loaded on.
-    @Test func `a store replaced by nothing but a hole is found`() throws {
+    // A crash leaves such a store while it is being made, so only whoever knows that a table was
+    // loaded on it can call it damaged.
+    @Test func `a store of nothing but a hole is fresh, and was never prepared`() throws {
+        let size = try chunkSize(UInt64(Self.chunk))
         let file = try directory.sparseFile("store", [], size: 1 << 20)
-        #expect(throws: ExceptionStoreError.hole(at: 0, in: .header)) { try read(file) }
+        for expected in [nil, size] {
+            let contents = try contents(at: file, originSize: 1 << 20, expecting: expected)
+            #expect(contents.isFresh && !contents.wasPrepared)
+        }
+        try StorePreparation.prepareFresh(OwnedDescriptor.open(file, .readWrite), chunkSize: size)
+        let prepared = try contents(at: file, originSize: 1 << 20, expecting: size)
+        #expect(prepared.isFresh && prepared.wasPrepared)
+        try TemporaryDirectory.punch(file, chunk(1))
+        let half = try contents(at: file, originSize: 1 << 20, expecting: size)
+        #expect(half.isFresh && !half.wasPrepared)
     }
 
     @Test func `what a short last chunk lacks behind the origin's end may be a hole`() throws {

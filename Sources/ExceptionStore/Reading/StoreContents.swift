@@ -4,6 +4,11 @@ public import Block
 public struct StoreContents: Sendable {
     /// Whether the kernel never loaded the store: its chunk 0 is empty.
     public let isFresh: Bool
+    /// Whether what `StorePreparation` writes was written, or more.
+    ///
+    /// It was to every store that a table was ever loaded on. A fresh store that it was not written
+    /// to is one that was being made, or one that somebody has emptied.
+    public let wasPrepared: Bool
     /// The exceptions.
     public let exceptions: ExceptionTable
     /// The chunk that the kernel would hand out next.
@@ -49,14 +54,8 @@ extension StoreContents {
         try store.fill(&buffer, at: 0)
         guard let header = try StoreHeader.read(from: sector.span) else {
             guard sector.allSatisfy({ $0 == 0 }) else { throw .freshHeaderOverData }
-            // Whoever makes a store writes these zeros.
-            var parts = try WrittenParts(of: store, believingHoles: believingHoles)
-            if let hole = try parts.hole(in: 0..<UInt64(sector.count)) {
-                throw .hole(at: hole, in: .header)
-            }
             return try fresh(
-                store, size: size, originSize: originSize, chunkSize: chunkSize,
-                believingHoles: believingHoles)
+                store, size: size, originSize: originSize, chunkSize: chunkSize)
         }
         if let chunkSize, chunkSize != header.chunkSize {
             throw .chunkSizeDiffers(found: header.chunkSize, expected: chunkSize)
@@ -80,25 +79,29 @@ extension StoreContents {
     ///
     /// The kernel puts the header on stable storage before the first exception. So entries behind
     /// an empty header mean that the header was lost, not that there is nothing to restore. They
-    /// can be looked for only where the chunk size, and with it the area's place, is known.
+    /// can be looked for only where the chunk size, and with it the area's place, is known. A crash
+    /// while the store was being made leaves holes, which are no damage.
     private static func fresh(
         _ store: borrowing OwnedDescriptor, size: ByteCount, originSize: ByteCount,
-        chunkSize: ChunkSize?, believingHoles: Bool
+        chunkSize: ChunkSize?
     ) throws(ExceptionStoreError) -> StoreContents {
         if let chunkSize {
             let end: EntryWalk.End
             do {
                 end = try walk(
                     size: size, originSize: originSize, chunkSize: chunkSize,
-                    believingHoles: believingHoles
+                    believingHoles: false
                 ).run(store) { _ throws(ExceptionStoreError) in throw .freshHeaderOverData }
             } catch .entry {
                 throw .freshHeaderOverData
             }
             guard !end.hasStaleTail else { throw .freshHeaderOverData }
         }
+        let written = chunkSize.map { 2 * $0.bytes.bytes } ?? SectorCount.size
+        var parts = try WrittenParts(of: store, believingHoles: true)
         return try StoreContents(
-            isFresh: true, entries: [], end: EntryWalk.End(), size: size, originSize: originSize,
+            isFresh: true, wasPrepared: parts.hole(in: 0..<min(written, size.bytes)) == nil,
+            entries: [], end: EntryWalk.End(), size: size, originSize: originSize,
             chunkSize: chunkSize ?? .kernelDefault)
     }
 
@@ -115,7 +118,7 @@ extension StoreContents {
         var parts = try WrittenParts(of: store, believingHoles: believingHoles)
         try refuseHoles(under: entries, &parts, originSize: originSize, chunkSize: chunkSize)
         return try StoreContents(
-            isFresh: false, entries: consume entries, end: end, size: size,
+            isFresh: false, wasPrepared: true, entries: consume entries, end: end, size: size,
             originSize: originSize, chunkSize: chunkSize)
     }
 
@@ -177,7 +180,8 @@ extension StoreContents {
     }
 
     private init(
-        isFresh: Bool, entries: consuming [ExceptionEntry], end: EntryWalk.End, size: ByteCount,
+        isFresh: Bool, wasPrepared: Bool, entries: consuming [ExceptionEntry], end: EntryWalk.End,
+        size: ByteCount,
         originSize: ByteCount, chunkSize: ChunkSize
     ) throws(ExceptionStoreError) {
         let layout = AreaLayout(chunkSize: chunkSize)
@@ -186,6 +190,7 @@ extension StoreContents {
         else { throw .sizeOverflow }
         let inArea = (end.count % chunkSize.exceptionsPerArea) * UInt64(ExceptionEntry.size)
         self.isFresh = isFresh
+        self.wasPrepared = wasPrepared
         self.exceptions = try ExceptionTable(
             consume entries, chunkSize: chunkSize, originSize: originSize,
             storedChunks: chunkSize.wholeChunks(in: size))
