@@ -121,18 +121,4 @@ import Testing
         #expect(ByteRange(5..<5).sectors == nil)
         #expect(ByteRange(512..<1025).description == "sectors 1–2 (bytes 512–1024)")
     }
-
-    @Test(arguments: 0..<10 as Range<UInt64>)
-    func `a heap gives its elements in order`(seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
-        let numbers = (0..<Int(seed * 7)).map { _ in Int.random(in: 0..<20, using: &generator) }
-        var heap = Heap<Int>()
-        for number in numbers { heap.insert(number) }
-        var sorted: [Int] = []
-        while let least = heap.least {
-            sorted.append(least)
-            heap.removeLeast()
-        }
-        #expect(sorted == numbers.sorted())
-    }
 }

@@ -1,4 +1,5 @@
 internal import ExceptionStore
+internal import HeapModule
 
 /// One pass over a chain's tables: each byte of the origin goes to the oldest source that has it.
 ///
@@ -28,7 +29,7 @@ struct ChainMerge {
         while true {
             admitBegun()
             dropEnded()
-            if let source = begun.least {
+            if let source = begun.min {
                 // Up to where another source's run begins: it may be an older one's.
                 return take(
                     source, to: min(cursors[source].range.upperBound, nextStart ?? .max))
@@ -38,7 +39,7 @@ struct ChainMerge {
         }
     }
 
-    private var nextStart: UInt64? { waiting.least?.offset }
+    private var nextStart: UInt64? { waiting.min?.offset }
 
     private mutating func advance(_ source: Int) {
         // A run that ends before `position` was hidden by an older source.
@@ -50,15 +51,15 @@ struct ChainMerge {
     }
 
     private mutating func admitBegun() {
-        while let start = waiting.least, start.offset <= position {
-            waiting.removeLeast()
+        while let start = waiting.min, start.offset <= position {
+            waiting.removeMin()
             begun.insert(start.source)
         }
     }
 
     private mutating func dropEnded() {
-        while let source = begun.least, cursors[source].range.upperBound <= position {
-            begun.removeLeast()
+        while let source = begun.min, cursors[source].range.upperBound <= position {
+            begun.removeMin()
             advance(source)
             admitBegun()
         }
