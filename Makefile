@@ -22,7 +22,7 @@ STATIC_RUNTIME = $(shell dirname $$(dirname $$(realpath $$(command -v $(SWIFT)))
 
 # What Debian calls the libraries to build with, and the programs that the tests run.
 BUILD_PACKAGES = libdevmapper-dev libblkid-dev libmount-dev libudev-dev zlib1g-dev libdeflate-dev \
-	libcrypt-dev liburing-dev pkg-config gcc libc6-dev
+	libcrypt-dev liburing-dev libxxhash-dev pkg-config gcc libc6-dev
 TEST_PACKAGES  = user-mode-linux dmsetup udev kmod systemd e2fsprogs xfsprogs btrfs-progs dosfstools \
 	f2fs-tools nilfs-tools jfsutils lvm2 cryptsetup-bin mdadm nbd-server nbd-client iproute2 \
 	util-linux mount fdisk jq procps python3

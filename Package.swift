@@ -17,6 +17,7 @@ let arguments: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
+let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
 
 let package = Package(
@@ -28,6 +29,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
@@ -39,9 +41,12 @@ let package = Package(
         .target(name: "CDmsnap"),
         .target(name: "CDeviceMapper", linkerSettings: [.linkedLibrary("devmapper")]),
         .target(name: "CUring", linkerSettings: [.linkedLibrary("uring")]),
+        // Optimized in every build: without that a hash takes longer than what it is for.
+        .target(name: "CXxhash", cSettings: [.unsafeFlags(["-O2"])]),
         .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
         .systemLibrary(name: "CMount", pkgConfig: "mount", providers: [.apt(["libmount-dev"])]),
         .systemLibrary(name: "CUdev", pkgConfig: "libudev", providers: [.apt(["libudev-dev"])]),
+        .systemLibrary(name: "CStatfs"),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(
             name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
@@ -55,14 +60,16 @@ let package = Package(
             name: "DeviceMapper",
             dependencies: ["CLinux", "CDeviceMapper", "Block", system],
             swiftSettings: strict),
-        .target(name: "ExceptionStore", dependencies: ["Block", system], swiftSettings: strict),
+        .target(
+            name: "ExceptionStore", dependencies: ["CStatfs", "Block", system],
+            swiftSettings: strict),
         .target(
             name: "SessionArchive",
             dependencies: ["CZlib", "CDeflate", "Block", "ExceptionStore", system],
             swiftSettings: strict),
         .target(
             name: "Restore",
-            dependencies: ["CUring", "Block", "ExceptionStore", system],
+            dependencies: ["CUring", "CXxhash", "Block", "ExceptionStore", system, heap],
             swiftSettings: strict),
         .target(
             name: "Sessions",

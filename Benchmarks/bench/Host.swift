@@ -76,7 +76,7 @@ struct Host: AsyncParsableCommand {
             ours: {
                 try await fresh()
                 return try await timed {
-                    try SessionArchive.create(
+                    try ArchiveFiles.create(
                         source: source, metadata: "{}", at: FilePath("\(directory)/archive"))
                 }
             },
@@ -105,7 +105,7 @@ struct Host: AsyncParsableCommand {
         let source = try PlainFile(store)
         let archive = FilePath("\(directory)/archive")
         let image = FilePath("\(directory)/image")
-        try SessionArchive.create(source: source, metadata: "{}", at: archive)
+        try ArchiveFiles.create(source: source, metadata: "{}", at: archive)
         try await sh("pigz -1 -c \(store) > \(store).gz; truncate -s \(Self.mebibytes)M \(image)")
         return try await compare(
             Measurement(

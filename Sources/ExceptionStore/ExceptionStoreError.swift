@@ -10,6 +10,11 @@ public enum ExceptionStoreError: Error, Hashable, Sendable {
     case chunkSize(ChunkSizeFault)
     /// The store ends, at `size` bytes, before something of which the last byte is `needed - 1`.
     case truncated(needed: ByteCount, size: ByteCount)
+    /// Something else is in the place of a store's file; what, with its article.
+    case notAFile(String)
+    /// Nothing was ever written to this byte of the store's file, where the kernel has written: the
+    /// file was cut short, or put in another's place.
+    case hole(at: UInt64, in: StorePart)
     /// Chunk 0 starts with neither the kernel's magic number nor 0.
     case notAStore(magic: UInt32)
     /// The magic number is 0, as in a fresh store, but what follows it is not empty.
@@ -42,6 +47,14 @@ public enum ExceptionStoreError: Error, Hashable, Sendable {
     case tooFewExceptions(UInt64, wanted: UInt64)
 }
 
+/// A part of a store that the kernel writes as a whole.
+public enum StorePart: Hashable, Sendable {
+    /// The area with this number.
+    case area(UInt64)
+    /// The chunk with an exception's old contents.
+    case contents(of: ExceptionEntry)
+}
+
 /// What is wrong with one entry.
 public enum EntryFault: Hashable, Sendable {
     /// The old chunk lies behind the origin's end.
@@ -62,6 +75,13 @@ extension ExceptionStoreError: CustomStringConvertible {
             "\(fault)"
         case .truncated(let needed, let size):
             "the store is cut short: it has \(size.bytes) bytes and needs \(needed.bytes)"
+        case .notAFile(let kind):
+            "not a file, but \(kind)"
+        case .hole(let offset, let part):
+            """
+            \(part) was never written, at byte \(offset) of the store: the file was cut short, or \
+            copied with its zeros left out
+            """
         case .notAStore(let magic):
             "not an exception store: it starts with 0x\(String(magic, radix: 16))"
         case .freshHeaderOverData:
@@ -92,6 +112,16 @@ extension ExceptionStoreError: CustomStringConvertible {
             "what belongs at \(offset) comes out of its order"
         case .tooFewExceptions(let count, let wanted):
             "\(count) exceptions were written, and not \(wanted)"
+        }
+    }
+}
+
+extension StorePart: CustomStringConvertible {
+    /// The subject of a sentence.
+    public var description: String {
+        switch self {
+        case .area(let number): "area \(number)"
+        case .contents(let entry): "the contents of the exception \(entry)"
         }
     }
 }

@@ -4,14 +4,14 @@ public import Block
 ///
 /// What holds of every table: the origin's chunks ascend without duplicates and begin before the
 /// origin's end; every stored chunk's range of bytes can be computed without overflow. It takes 16
-/// bytes an exception.
+/// bytes an exception, or 24 a run where it was made of runs.
 public struct ExceptionTable: Sendable {
     /// The size of the chunks that the entries count.
     public let chunkSize: ChunkSize
     /// The origin's size in bytes; its last chunk may be short.
     public let originSize: ByteCount
     /// The entries in ascending order of `originChunk`.
-    public let entries: [ExceptionEntry]
+    public let entries: ExceptionEntries
 
     /// Sorts the entries and checks them.
     ///
@@ -46,10 +46,52 @@ public struct ExceptionTable: Sendable {
         }
         self.chunkSize = chunkSize
         self.originSize = originSize
-        self.entries = entries
+        self.entries = ExceptionEntries(entries)
     }
 
-    /// The number of exceptions.
+    /// Checks runs, and keeps them as they are: whoever names many chunks with few bytes gets a
+    /// small table.
+    ///
+    /// - Parameters:
+    ///   - runs: In the origin's order, without overlap; none continues the one before it, and none
+    ///     is empty.
+    ///   - chunkSize: The size of the chunks.
+    ///   - originSize: The origin's size in bytes.
+    ///   - storedChunks: Every stored chunk's number is below this, and so is the number of entries.
+    /// - Throws: `entry`, `duplicateOriginChunk`, `sizeOverflow`.
+    public init(
+        runs: [ExceptionRun], chunkSize: ChunkSize, originSize: ByteCount,
+        storedChunks: UInt64
+    ) throws(ExceptionStoreError) {
+        guard chunkSize.offset(of: storedChunks) != nil else { throw .sizeOverflow }
+        let originChunks = chunkSize.chunks(covering: originSize)
+        var end: UInt64 = 0
+        var count: UInt64 = 0
+        for run in runs {
+            let first = ExceptionEntry(
+                originChunk: run.originChunk, storedChunk: run.storedChunk)
+            guard run.originChunk >= end else { throw .duplicateOriginChunk(run.originChunk) }
+            guard run.originChunk < originChunks, run.count <= originChunks - run.originChunk else {
+                throw .entry(
+                    first, number: count, .originChunkPastEnd(originChunks: originChunks))
+            }
+            guard run.storedChunk < storedChunks, run.count <= storedChunks - run.storedChunk else {
+                throw .entry(
+                    first, number: count, .storedChunkPastEnd(storeChunks: storedChunks))
+            }
+            end = run.originChunk + run.count
+            // At most the origin's chunks: no overflow.
+            count += run.count
+        }
+        self.chunkSize = chunkSize
+        self.originSize = originSize
+        self.entries = ExceptionEntries(runs: runs)
+    }
+
+    /// The number of exceptions, at no cost.
+    ///
+    /// Of a store it is at most `(allocated − metadata) / chunk` by the kernel's status line, which
+    /// counts chunks that were handed out and never committed, too.
     public var count: Int { entries.count }
 
     /// The chunk with the old contents of `originChunk`; nil where there is no exception for it.
@@ -70,4 +112,9 @@ public struct ExceptionTable: Sendable {
 
     /// The entries as runs of chunks that follow each other in the origin and where they are kept.
     public var runs: ExceptionRuns { ExceptionRuns(entries: entries) }
+
+    /// The same from the entry with this index on.
+    package func runs(from index: Int) -> ExceptionRuns {
+        ExceptionRuns(entries: entries, start: index)
+    }
 }

@@ -1,3 +1,5 @@
+internal import ExceptionStore
+
 /// How a restore tells its caller where it is, and hears that it should stop.
 ///
 /// Both closures are called for every batch, on the thread that restores.
@@ -43,5 +45,22 @@ public struct RestoreProgress: Hashable, Sendable {
         self.phase = phase
         self.bytesDone = bytesDone
         self.bytesTotal = bytesTotal
+    }
+}
+
+extension RestoreControl {
+    /// Says that a phase begins.
+    func begin(_ phase: RestorePhase, total: UInt64) -> PhaseProgress<RestorePhase> {
+        PhaseProgress(phase, total: total) { [report] done in
+            report(RestoreProgress(phase: phase, bytesDone: done, bytesTotal: total))
+        } isCancelled: { [isCancelled] in
+            isCancelled()
+        }
+    }
+}
+
+extension PhaseProgress<RestorePhase> {
+    func checkCancelled() throws(RestoreError.Reason) {
+        if isCancelled() { throw .cancelled(phase, done: done, total: total) }
     }
 }

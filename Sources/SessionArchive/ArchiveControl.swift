@@ -1,3 +1,5 @@
+internal import ExceptionStore
+
 /// How archiving and verifying tell their caller where they are, and hear that they should stop.
 ///
 /// Both closures are called for every block, on the thread that called.
@@ -45,23 +47,29 @@ public struct ArchiveProgress: Hashable, Sendable {
     }
 }
 
-/// Counts a phase's bytes for its caller.
-struct PhaseProgress {
-    let phase: ArchivePhase
-    let total: UInt64
-    let control: ArchiveControl
-    private(set) var done: UInt64 = 0
-
-    init(_ phase: ArchivePhase, total: UInt64, control: ArchiveControl) {
-        self.phase = phase
-        self.total = total
-        self.control = control
+extension ArchiveControl {
+    /// Says that a phase begins, and stops it where the caller wants that.
+    func begin(
+        _ phase: ArchivePhase, total: UInt64
+    ) throws(ArchiveError) -> PhaseProgress<ArchivePhase> {
+        let progress = PhaseProgress(phase, total: total) { [report] done in
+            report(ArchiveProgress(phase: phase, bytesDone: done, bytesTotal: total))
+        } isCancelled: { [isCancelled] in
+            isCancelled()
+        }
+        try progress.checkCancelled()
+        return progress
     }
+}
 
+extension PhaseProgress<ArchivePhase> {
     /// Tells how far the phase is, and stops it where the caller wants that.
     mutating func advance(by bytes: UInt64) throws(ArchiveError) {
-        done += bytes
-        control.report(ArchiveProgress(phase: phase, bytesDone: done, bytesTotal: total))
-        if control.isCancelled() { throw .cancelled(phase, done: done, total: total) }
+        add(bytes)
+        try checkCancelled()
+    }
+
+    fileprivate func checkCancelled() throws(ArchiveError) {
+        if isCancelled() { throw .cancelled(phase, done: done, total: total) }
     }
 }

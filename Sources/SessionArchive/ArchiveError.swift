@@ -11,6 +11,8 @@ public enum ArchiveError: Error, Sendable {
     case readBackDiffers(ChunkList)
     /// The metadata to be written has this many bytes, more than an archive takes.
     case metadataTooLong(bytes: Int)
+    /// Something else is in the place of an archive's file; what, with its article.
+    case notAFile(String)
     /// The file doesn't begin as archives do.
     case notAnArchive
     /// A version of the format other than 1.

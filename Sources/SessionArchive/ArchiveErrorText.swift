@@ -13,6 +13,8 @@ extension ArchiveError: CustomStringConvertible {
             "what was written for \(chunks) is not what the source has"
         case .metadataTooLong(let bytes):
             "\(bytes) bytes of metadata are more than an archive takes"
+        case .notAFile(let kind):
+            "not a file, but \(kind)"
         case .notAnArchive:
             "not an archive: it doesn't begin as one"
         case .unsupportedVersion(let version):

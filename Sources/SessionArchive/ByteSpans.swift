@@ -2,15 +2,6 @@ internal import Glibc
 
 // What the standard library has no fast, safe form of.
 extension Span where Element == UInt8 {
-    /// Whether all bytes are 0.
-    var isZero: Bool {
-        unsafe withUnsafeBytes { bytes in
-            guard let base = bytes.baseAddress else { return true }
-            // Each byte equals the one after it, and the first is 0.
-            return unsafe bytes[0] == 0 && memcmp(base, base + 1, bytes.count - 1) == 0
-        }
-    }
-
     /// Whether both have the same bytes.
     func equals(_ other: Span<UInt8>) -> Bool {
         guard count == other.count else { return false }
@@ -64,6 +55,14 @@ extension MutableSpan where Element == UInt8 {
 }
 
 extension [UInt8] {
+    /// Makes it at least so long, with room for more of the same size, up to a limit.
+    mutating func lengthen(to length: Int, atMost limit: Int) {
+        guard count < length else { return }
+        var size = 4096
+        while size < length { size <<= 1 }
+        self = [UInt8](repeating: 0, count: Swift.max(length, Swift.min(size, limit)))
+    }
+
     /// Lends a part for writing into it.
     mutating func fill<Result, Failure: Error>(
         _ slot: Range<Int>, _ body: (inout MutableSpan<UInt8>) throws(Failure) -> Result

@@ -8,15 +8,18 @@ public struct ChunkList: Hashable, Sendable {
 
     /// Adds a chunk; chunks ascend, and one that was just added is not added again.
     public mutating func append(_ chunk: UInt64) {
-        guard let last = ranges.last else {
-            ranges.append(chunk...chunk)
-            return
-        }
-        if chunk == last.upperBound { return }
-        if last.upperBound < chunk, chunk - last.upperBound == 1 {
-            ranges[ranges.count - 1] = last.lowerBound...chunk
+        if chunk == ranges.last?.upperBound { return }
+        append(chunk...chunk)
+    }
+
+    /// Adds chunks behind those that there are.
+    mutating func append(_ chunks: ClosedRange<UInt64>) {
+        if let last = ranges.last, last.upperBound < chunks.lowerBound,
+            chunks.lowerBound - last.upperBound == 1
+        {
+            ranges[ranges.count - 1] = last.lowerBound...chunks.upperBound
         } else {
-            ranges.append(chunk...chunk)
+            ranges.append(chunks)
         }
     }
 }

@@ -125,25 +125,37 @@ import Testing
         }
         image.writeHeader(chunkSectors: 1 << 21)
         let largest = try directory.sparseFile("largest", image.bytes, size: 2 << 40)
-        // Area 0 is in the hole: a gigabyte of zeros is read, in little memory.
-        #expect(try contents(at: largest, originSize: 2 << 40).exceptions.count == 0)
+        // Area 0 is in the hole: a gigabyte of zeros would be read.
+        #expect(throws: ExceptionStoreError.hole(at: 1 << 30, in: .area(0))) {
+            try contents(at: largest, originSize: 2 << 40)
+        }
     }
 
     @Test func `a valid sparse store of 2 TiB is read`() throws {
         let directory = try TemporaryDirectory()
         let entries: [(old: UInt64, new: UInt64)] = [(0, 2), ((1 << 32) - 1, 1 << 31)]
+        var generator = SeededGenerator(seed: 2)
         let image = StoreImage(chunkBytes: 512, chunks: 3, entries: entries)
         let file = try directory.sparseFile("store", image.bytes, size: 2 << 40)
+        try TemporaryDirectory.patch(file, at: 1 << 40, generator.bytes(512))
         #expect(try contents(at: file, originSize: 2 << 40).exceptions.count == 2)
     }
 
-    @Test func `a directory in place of a store is an error of the system`() throws {
-        #expect {
-            try ClosedStore(path: "/", originSize: ByteCount(1), expecting: nil)
-        } throws: { error in
-            guard case ExceptionStoreError.system(let cause) = error else { return false }
-            return cause.errno == .isDirectory || cause.errno == .invalidArgument
+    // With nobody at the FIFO's other end, opening it would wait for ever.
+    @Test func `what is no file in the place of a store is refused at once`() throws {
+        let directory = try TemporaryDirectory()
+        let others: [(FilePath, String)] = try [
+            (directory.fifo("fifo"), "a FIFO"), (directory.path, "a directory"),
+            ("/dev/null", "a character device"),
+        ]
+        for (path, kind) in others {
+            #expect(throws: ExceptionStoreError.notAFile(kind)) {
+                try ClosedStore(path: path, originSize: ByteCount(1), expecting: nil)
+            }
         }
+    }
+
+    @Test func `a store that isn't there is an error of the system`() {
         #expect {
             try ClosedStore(path: "/nowhere/store", originSize: ByteCount(1), expecting: nil)
         } throws: { error in

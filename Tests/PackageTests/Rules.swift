@@ -2,8 +2,8 @@
 enum Rules {
     /// The modules from the lowest to the highest: each may import only those that stand before it.
     static let order = [
-        "CLinux", "CDeviceMapper", "CBlkid", "CMount", "CUdev", "CZlib", "CDeflate", "CUring",
-        "CCrypt", "CDmsnap",
+        "CLinux", "CDeviceMapper", "CBlkid", "CMount", "CUdev", "CStatfs", "CZlib", "CDeflate",
+        "CUring", "CXxhash", "CCrypt", "CDmsnap",
         "Block", "DeviceMapper", "ExceptionStore", "SessionArchive", "Restore", "Sessions",
         "Monitor",
         "DmsnapCommands", "dmsnap", "DmsnapC",

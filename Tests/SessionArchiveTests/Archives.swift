@@ -22,7 +22,7 @@ struct Archives {
         options: ArchiveOptions = ArchiveOptions(threads: 2)
     ) throws -> ArchiveReader {
         let path = try path()
-        try SessionArchive.create(
+        try ArchiveFiles.create(
             source: source, metadata: metadata, at: path, options: options)
         return try ArchiveReader(path: path)
     }

@@ -21,7 +21,7 @@ import Testing
 
     @Test func `only the owner may read an archive, and nothing else is left`() throws {
         let path = try archives.path()
-        try SessionArchive.create(source: source(), metadata: "{}", at: path)
+        try ArchiveFiles.create(source: source(), metadata: "{}", at: path)
         #expect(try names() == ["chunks.dmsz"])
         let mode = try FileStatus(path).permissions
         #expect(mode == 0o600)
@@ -29,8 +29,8 @@ import Testing
 
     @Test func `what a crash left behind is removed`() throws {
         let path = try archives.path()
-        _ = try archives.file([1, 2, 3], "chunks.dmsz" + SessionArchive.temporarySuffix)
-        try SessionArchive.create(source: source(), metadata: "{}", at: path)
+        _ = try archives.file([1, 2, 3], "chunks.dmsz" + ArchiveFiles.temporarySuffix)
+        try ArchiveFiles.create(source: source(), metadata: "{}", at: path)
         #expect(try names() == ["chunks.dmsz"])
         #expect(try ArchiveReader(path: path).verify().isWhole)
     }
@@ -39,7 +39,7 @@ import Testing
     @Test func `an archive that is there is replaced`() throws {
         let path = try archives.path()
         for seed: UInt64 in [1, 2] {
-            try SessionArchive.create(source: source(seed), metadata: "{}", at: path)
+            try ArchiveFiles.create(source: source(seed), metadata: "{}", at: path)
             let same = try image(of: ArchiveReader(path: path)) == image(of: source(seed))
             #expect(same)
         }
@@ -48,10 +48,10 @@ import Testing
     @Test func `a symbolic link in the temporary file's place is not followed`() throws {
         let path = try archives.path()
         let victim = try archives.file([1, 2, 3], "victim")
-        let link = path.appendingSuffix(SessionArchive.temporarySuffix)
+        let link = path.appendingSuffix(ArchiveFiles.temporarySuffix)
         try FileManager.default.createSymbolicLink(
             atPath: link.string, withDestinationPath: victim.string)
-        try SessionArchive.create(source: source(), metadata: "{}", at: path)
+        try ArchiveFiles.create(source: source(), metadata: "{}", at: path)
         #expect(try TemporaryDirectory.contents(victim) == [1, 2, 3])
     }
 
@@ -62,7 +62,7 @@ import Testing
         let control = ArchiveControl(
             report: log.append, isCancelled: { log.elements.last?.phase == phase })
         let error = try failure {
-            try SessionArchive.create(
+            try ArchiveFiles.create(
                 source: source(), metadata: "", at: path, control: control)
         }
         guard case .cancelled(phase, _, _) = error else { throw error }
@@ -74,7 +74,7 @@ import Testing
         let log = Log<ArchiveProgress>()
         let control = ArchiveControl(report: log.append, isCancelled: { log.elements.count == 4 })
         let error = try failure {
-            try SessionArchive.create(
+            try ArchiveFiles.create(
                 source: source(), metadata: "", at: path, control: control)
         }
         guard case .cancelled(.writing, let done, let total) = error else { throw error }
@@ -85,7 +85,7 @@ import Testing
 
     @Test func `progress goes through the phases, each from nothing to all`() throws {
         let log = Log<ArchiveProgress>()
-        let summary = try SessionArchive.create(
+        let summary = try ArchiveFiles.create(
             source: source(), metadata: "", at: archives.path(),
             control: ArchiveControl(report: log.append))
         let total: UInt64 = 200 * 4096
@@ -109,7 +109,7 @@ import Testing
             if range.contains(bad.storedChunk * 4096) { throw .damaged(Broken()) }
         }
         let error = try failure {
-            try SessionArchive.create(source: watched, metadata: "", at: archives.path())
+            try ArchiveFiles.create(source: watched, metadata: "", at: archives.path())
         }
         guard case .source(let chunks, .damaged) = error else { throw error }
         #expect(chunks.ranges.contains { $0.contains(bad.originChunk) })
@@ -126,7 +126,7 @@ import Testing
             if log.elements.last?.phase == .verifying { buffer[buffer.count - 1] ^= 1 }
         }
         let error = try failure {
-            try SessionArchive.create(
+            try ArchiveFiles.create(
                 source: watched, metadata: "", at: archives.path(),
                 control: ArchiveControl(report: log.append))
         }
@@ -141,13 +141,13 @@ import Testing
             guard progress.phase == .synchronizing, progress.bytesDone > 0 else { return }
             do {
                 try TemporaryDirectory.patch(
-                    path.appendingSuffix(SessionArchive.temporarySuffix), at: 5000, [1, 2, 3, 4])
+                    path.appendingSuffix(ArchiveFiles.temporarySuffix), at: 5000, [1, 2, 3, 4])
             } catch {
                 Issue.record(error)
             }
         })
         let error = try failure {
-            try SessionArchive.create(
+            try ArchiveFiles.create(
                 source: source(), metadata: "", at: path, control: control)
         }
         guard case .damagedBlock(let block) = error else { throw error }
@@ -157,7 +157,7 @@ import Testing
 
     @Test func `metadata larger than 1 MiB is refused`() throws {
         let error = try failure {
-            try SessionArchive.create(
+            try ArchiveFiles.create(
                 source: source(), metadata: String(repeating: "é", count: 1 << 19) + "x",
                 at: archives.path())
         }
@@ -168,9 +168,25 @@ import Testing
         #expect(reader.metadata.utf8.count == 1 << 20)
     }
 
+    // With nobody at the FIFO's other end, opening it would wait for ever.
+    @Test func `what is no file in the place of an archive is refused at once`() throws {
+        let others: [(FilePath, String)] = try [
+            (archives.directory.get().fifo("fifo"), "a FIFO"), ("/", "a directory"),
+            ("/dev/null", "a character device"),
+        ]
+        for (path, kind) in others {
+            for open in [
+                { _ = try ArchiveReader(path: $0) }, { _ = try ArchiveInformation(path: $0) },
+            ] as [(FilePath) throws -> Void] {
+                let error = try failure { try open(path) }
+                guard case .notAFile(kind) = error else { throw error }
+            }
+        }
+    }
+
     @Test func `a directory that isn't there is an error of the system`() throws {
         let error = try failure {
-            try SessionArchive.create(source: source(), metadata: "", at: "/nowhere/chunks.dmsz")
+            try ArchiveFiles.create(source: source(), metadata: "", at: "/nowhere/chunks.dmsz")
         }
         guard case .system(let cause) = error else { throw error }
         #expect(cause.errno == .noSuchFileOrDirectory)

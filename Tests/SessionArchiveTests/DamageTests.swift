@@ -88,7 +88,7 @@ import Testing
         let source = try MemorySource.mixed(
             300, of: [.text, .random], chunkBytes: 512, seed: 11)
         let path = try archives.path()
-        try SessionArchive.create(
+        try ArchiveFiles.create(
             source: source, metadata: "", at: path, options: ArchiveOptions(blockSize: 4096))
         let record = try ArchiveReader(path: path).file.blocks.records[5]
         try TemporaryDirectory.patch(path, at: Int64(record.offset + 100), [0, 1, 2])

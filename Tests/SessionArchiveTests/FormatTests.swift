@@ -19,7 +19,7 @@ import Testing
         #expect(source.stored.count == 8192 && contents.count == 4096)
         let data = [UInt8](source.stored[4096...])
         let bytes = try archives.bytes(source, metadata: "{}")
-        let dataChecksum = littleEndian(Checksum.of(data[...]))
+        let dataChecksum = littleEndian(CRC32.of(data[...]))
 
         var header: [UInt8] = [
             0x89, 0x44, 0x4d, 0x53, 0x5a, 0x0d, 0x0a, 0x1a,  // magic
@@ -32,7 +32,7 @@ import Testing
             0xff, 0x4f, 0, 0, 0, 0, 0, 0,  // origin size: 20479
             0x7b, 0x7d,  // {}
         ]
-        header += littleEndian(Checksum.of(header[...]))
+        header += littleEndian(CRC32.of(header[...]))
         var block: [UInt8] = [
             0x44, 0x41, 0x54, 0x41,  // DATA
             0, 0, 0, 0,  // stored, no flags
@@ -41,7 +41,7 @@ import Testing
             0, 0x10, 0, 0,  // length of the payload
         ]
         block += dataChecksum + dataChecksum + [0, 0, 0, 0]
-        block += littleEndian(Checksum.of(block[...]))
+        block += littleEndian(CRC32.of(block[...]))
         let runContents: [UInt8] = [3, 0]  // after a gap of 3 one data chunk
         let runs = section([0x52, 0x55, 0x4e, 0x53], runContents)  // RUNS
         let record =
@@ -54,19 +54,19 @@ import Testing
         footer += littleEndian(UInt64(1)) + littleEndian(UInt64(0))  // data and zero chunks
         footer += littleEndian(UInt64(1))  // DATA sections
         footer += littleEndian(UInt32(1)) + littleEndian(UInt32(1))  // RUNS, BLKS sections
-        footer += littleEndian(Checksum.of(before[...]))
-        footer += littleEndian(Checksum.of(footer[...]))
+        footer += littleEndian(CRC32.of(before[...]))
+        footer += littleEndian(CRC32.of(footer[...]))
         #expect(footer.count == 60)
         #expect(bytes == before + footer)
     }
 
     /// A stored section with number 0.
     private func section(_ tag: [UInt8], _ contents: [UInt8]) -> [UInt8] {
-        let checksum = littleEndian(Checksum.of(contents[...]))
+        let checksum = littleEndian(CRC32.of(contents[...]))
         let length = littleEndian(UInt32(contents.count))
         var bytes = tag + [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
         bytes += length + length + checksum + checksum + [0, 0, 0, 0]
-        return bytes + littleEndian(Checksum.of(bytes[...])) + contents
+        return bytes + littleEndian(CRC32.of(bytes[...])) + contents
     }
 
     private func littleEndian<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
@@ -74,10 +74,10 @@ import Testing
     }
 
     @Test func `the checksum is that of zlib`() {
-        #expect(Checksum.of([UInt8]("123456789".utf8)[...]) == 0xcbf4_3926)
+        #expect(CRC32.of([UInt8]("123456789".utf8)[...]) == 0xcbf4_3926)
         #expect(
-            Checksum.joining(
-                Checksum.of([UInt8]("1234".utf8)[...]), Checksum.of([UInt8]("56789".utf8)[...]),
+            CRC32.joining(
+                CRC32.of([UInt8]("1234".utf8)[...]), CRC32.of([UInt8]("56789".utf8)[...]),
                 length: 5) == 0xcbf4_3926)
     }
 

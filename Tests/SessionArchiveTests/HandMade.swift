@@ -14,7 +14,7 @@ struct HandMade {
         _ tag: SectionTag, _ contents: [UInt8], number: UInt64 = 0, isOptional: Bool = false,
         change: (inout SectionHeader) -> Void = { _ in }
     ) -> [UInt8] {
-        let checksum = Checksum.of(contents[...])
+        let checksum = CRC32.of(contents[...])
         var header = SectionHeader(
             tag: tag, method: .stored, number: number, contentsLength: contents.count,
             payloadLength: contents.count, contentsChecksum: checksum,
@@ -22,6 +22,19 @@ struct HandMade {
         header.isOptional = isOptional
         change(&header)
         return header.encoded + contents
+    }
+
+    /// A section of zeros without a payload.
+    static func zeros(
+        _ tag: SectionTag, _ length: Int, number: UInt64 = 0,
+        change: (inout SectionHeader) -> Void = { _ in }
+    ) -> [UInt8] {
+        var header = SectionHeader(
+            tag: tag, method: .zeros, number: number, contentsLength: length, payloadLength: 0,
+            contentsChecksum: CRC32.of([UInt8](repeating: 0, count: length)[...]),
+            payloadChecksum: CRC32.empty)
+        change(&header)
+        return header.encoded
     }
 
     /// The contents of a RUNS section.
@@ -64,7 +77,7 @@ struct HandMade {
         }
         if sections.count <= blockSections { footer.indexOffset = UInt64(bytes.count) }
         footer.archiveLength = UInt64(bytes.count + ArchiveFooter.size)
-        footer.archiveChecksum = Checksum.of(bytes[...])
+        footer.archiveChecksum = CRC32.of(bytes[...])
         return bytes + footer.encoded
     }
 }

@@ -82,10 +82,13 @@ import Testing
         archive.footer.zeroChunks = 1 << 54
         archive.footer.runSections = 1
         archive.sections = [HandMade.section(.runs, HandMade.runs(0, (1 << 55) - 1))]
-        let fault = try archives.fault(in: archive.bytes)
-        #expect(fault?.contains("memory") == true)
-        // A reader that keeps no table has nothing against it.
-        #expect(try archives.streamFault(in: archive.bytes) == nil)
+        try expectGood(archive)
+        let reader = try ArchiveReader(
+            path: archives.file(archive.bytes), memoryLimit: ByteCount(24))
+        #expect(reader.exceptions.count == 1 << 54)
+        #expect(
+            reader.exceptions.entries[1 << 53]
+                == ExceptionEntry(originChunk: 1 << 53, storedChunk: 1 << 53))
     }
 
     @Test func `the memory limit is kept to the byte`() throws {
@@ -96,6 +99,35 @@ import Testing
                 path: archives.file(bytes), memoryLimit: ByteCount(16 + 31))
         }
         guard case .tooLarge(ByteCount(48), ByteCount(47)) = error else { throw error }
+    }
+
+    @Test func `contents that no payload of that length can give are refused`() throws {
+        for extra in [0, 1] {
+            var archive = HandMade()
+            archive.sections = [
+                HandMade.section(.runs, [1]) {
+                    $0.method = .deflated
+                    $0.contentsLength = 1032 + UInt32(extra)
+                }
+            ]
+            archive.footer.runSections = 1
+            try expectRefused(archive)
+        }
+    }
+
+    @Test func `an index of zeros is refused, an unknown section of zeros skipped`() throws {
+        for tag: SectionTag in [.runs, .blocks] {
+            var archive = HandMade()
+            archive.footer.dataChunks = 512
+            archive.footer.runSections = tag == .runs ? 1 : 0
+            archive.footer.blockSections = tag == .blocks ? 1 : 0
+            archive.sections = [HandMade.zeros(tag, 1024)]
+            try expectRefused(archive)
+        }
+        var archive = try HandMade.oneChunk()
+        let unknown = SectionTag(code: SectionTag.runs.code ^ 0x2020)
+        archive.sections.append(HandMade.zeros(unknown, 1024) { $0.isOptional = true })
+        try expectGood(archive)
     }
 
     @Test(arguments: [0, 2, 1001, 1 << 40, .max] as [UInt64])
@@ -210,7 +242,7 @@ import Testing
         writer.append(value)
         bytes.replaceSubrange(offset..<offset + 4, with: writer.bytes)
         writer = FieldWriter()
-        writer.append(Checksum.of(bytes[..<40]))
+        writer.append(CRC32.of(bytes[..<40]))
         bytes.replaceSubrange(40..<44, with: writer.bytes)
         return bytes
     }

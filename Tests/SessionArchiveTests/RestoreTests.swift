@@ -43,7 +43,7 @@ import Testing
 
     func archive(_ store: ClosedStore, _ number: Int) throws -> ArchiveReader {
         let path = try archives.path("archive-\(number)")
-        try SessionArchive.create(
+        try ArchiveFiles.create(
             source: store, metadata: "{}", at: path, options: ArchiveOptions(blockSize: 4096))
         return try ArchiveReader(path: path)
     }

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Glibc
 public import SystemPackage
 
 /// A directory for one test's files, removed with the last reference to it.
@@ -32,6 +33,14 @@ public final class TemporaryDirectory: Sendable {
         return file
     }
 
+    /// Makes a FIFO that nobody has open.
+    public func fifo(_ name: String) throws -> FilePath {
+        let file = path.appending(name)
+        let result = unsafe file.withPlatformString { unsafe mkfifo($0, 0o600) }
+        if result != 0 { throw Errno(rawValue: errno) }
+        return file
+    }
+
     /// Makes a file shorter or longer.
     public static func resize(_ file: FilePath, to size: Int64) throws {
         let descriptor = try FileDescriptor.open(file, .writeOnly)
@@ -42,6 +51,18 @@ public final class TemporaryDirectory: Sendable {
     public static func patch(_ file: FilePath, at offset: Int64, _ bytes: [UInt8]) throws {
         let descriptor = try FileDescriptor.open(file, .writeOnly)
         _ = try descriptor.closeAfter { try descriptor.writeAll(toAbsoluteOffset: offset, bytes) }
+    }
+
+    /// Makes a hole of these bytes of a file; whole pages, or they are only zeroed.
+    public static func punch(_ file: FilePath, _ bytes: Range<Int>) throws {
+        let process = try Process.run(
+            URL(fileURLWithPath: "/usr/bin/fallocate"),
+            arguments: [
+                "--punch-hole", "--offset", "\(bytes.lowerBound)", "--length", "\(bytes.count)",
+                file.string,
+            ])
+        process.waitUntilExit()
+        if process.terminationStatus != 0 { throw Errno.notSupported }
     }
 
     /// A file's contents.

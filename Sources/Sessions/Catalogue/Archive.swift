@@ -52,7 +52,7 @@ extension SnapshotService {
             record.state = .archived
             let metadata = String(decoding: try JSON.encode(record), as: UTF8.self)
             do {
-                try SessionArchive.create(
+                try ArchiveFiles.create(
                     source: try closedStore(of: session), metadata: metadata,
                     at: Layout.archive(in: directory), options: configuration.archiving,
                     control: publishing(control, of: session))

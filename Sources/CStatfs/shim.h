@@ -1,0 +1,2 @@
+#include <linux/magic.h>
+#include <sys/vfs.h>

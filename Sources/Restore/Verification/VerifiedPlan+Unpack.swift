@@ -1,0 +1,143 @@
+public import Block
+public import ExceptionStore
+internal import SystemPackage
+
+/// A plan's contents as an exception store that the kernel can merge.
+public struct UnpackedStore: Sendable {
+    /// The smallest of the sources' chunk sizes.
+    public let chunkSize: ChunkSize
+    /// How many chunks it holds.
+    public let chunks: UInt64
+    /// How long what took; nothing was written to a target.
+    public let report: RestoreReport
+}
+
+extension VerifiedPlan {
+    /// The chunk size of the store that `unpack` makes: the smallest of the sources', so that every
+    /// extent of the plan is whole chunks of it.
+    public var unpackedChunkSize: ChunkSize {
+        plan.sources.map(\.chunkSize).min() ?? .kernelDefault
+    }
+
+    /// How many chunks the store that `unpack` makes has.
+    public var unpackedChunks: UInt64 {
+        unpackedChunkSize.chunks(covering: ByteCount(plan.totals.bytes))
+    }
+
+    /// Writes what the plan puts back as an exception store; reads it again as one, and compares.
+    ///
+    /// - Parameters:
+    ///   - store: A file that was just made.
+    ///   - control: Events, and the wish to stop.
+    /// - Throws: `source`, `changedSinceVerified`, `unpacking`, `unpackedDiffers`, `cancelled`.
+    public func unpack(
+        to store: consuming OwnedDescriptor, control: RestoreControl = RestoreControl()
+    ) throws(RestoreError) -> UnpackedStore {
+        let path = store.path
+        var durations: [RestorePhase: Duration] = [.verifying: duration]
+        do {
+            durations[.writing] = try write(store, control)
+        } catch {
+            throw RestoreError(error)
+        }
+        durations[.readingBack] = try readBack(path, control)
+        return UnpackedStore(
+            chunkSize: unpackedChunkSize, chunks: unpackedChunks,
+            report: RestoreReport(
+                totals: plan.totals, bytesWritten: 0, wasReadBack: true, damage: damage,
+                durations: durations))
+    }
+
+    private func write(
+        _ store: consuming OwnedDescriptor, _ control: RestoreControl
+    ) throws(RestoreError.Reason) -> Duration {
+        let path = store.path
+        var writer: StoreWriter
+        do {
+            writer = try StoreWriter(
+                store, chunkSize: unpackedChunkSize, exceptions: unpackedChunks)
+        } catch {
+            throw .unpacking(path, error)
+        }
+        let clock = ContinuousClock()
+        let start = clock.now
+        let feed = verification.feed(plan, slots(), settings)
+        defer { feed.stop() }
+        var progress = control.begin(.writing, total: bytesToWrite)
+        while case .ready(_, let slot, _) = feed.next(waits: true) {
+            try progress.checkCancelled()
+            try checkUnchanged(slot)
+            do throws(ExceptionStoreError) {
+                try append(slot, to: &writer)
+            } catch {
+                throw .unpacking(path, error)
+            }
+            let length = UInt64(slot.batch.writtenLength)
+            feed.release(slot)
+            progress.add(length)
+        }
+        do {
+            try writer.finish()
+        } catch {
+            throw .unpacking(path, error)
+        }
+        return start.duration(to: clock.now)
+    }
+
+    private func append(
+        _ slot: BatchSlot, to writer: inout StoreWriter
+    ) throws(ExceptionStoreError) {
+        let memory = slot.requireMemory()
+        var writes: [Batch.Write] = []
+        slot.batch.forEachWrite(atMost: .max) { writes.append($0) }
+        for write in writes {
+            try memory.use(write.slot) { bytes throws(ExceptionStoreError) in
+                try writer.append(bytes, at: write.range.lowerBound)
+            }
+        }
+    }
+
+    /// The store as a source of its own has to make the same plan.
+    private func readBack(
+        _ path: FilePath, _ control: RestoreControl
+    ) throws(RestoreError) -> Duration {
+        let store: ClosedStore
+        do {
+            store = try ClosedStore(
+                path: path, originSize: plan.originSize, expecting: unpackedChunkSize)
+        } catch {
+            throw RestoreError(.unpacking(path, error))
+        }
+        var control = control
+        let report = control.report
+        control.report = { progress in
+            report(
+                RestoreProgress(
+                    phase: .readingBack, bytesDone: progress.bytesDone,
+                    bytesTotal: progress.bytesTotal))
+        }
+        let other = try RestorePlan(sources: [store])
+        let verified = try VerifiedPlan(other, options, settings, control)
+        // Both are cut into batches by bytes alone, so equal bytes have equal checksums.
+        guard UInt64(store.exceptions.count) == unpackedChunks,
+            verified.verification.checksums == verification.checksums,
+            plan.ranges == other.ranges
+        else { throw RestoreError(.unpackedDiffers(path)) }
+        return verified.duration
+    }
+}
+
+extension RestorePlan {
+    /// What is put back, whatever from: as few ranges of the origin as can be.
+    fileprivate var ranges: [Range<UInt64>] {
+        var ranges: [Range<UInt64>] = []
+        for extent in extents {
+            if let last = ranges.last, last.upperBound == extent.originOffset {
+                ranges[ranges.count - 1] = last.lowerBound..<extent.originEnd
+            } else {
+                ranges.append(extent.originOffset..<extent.originEnd)
+            }
+        }
+        return ranges
+    }
+}
