@@ -55,7 +55,8 @@ struct Status: ParsableCommand {
             guard let warning = one.warning, warning != one.merge?.failure else { continue }
             try Output.print(
                 """
-                warning: \(Output.visible(warning)): sessions up to now restore only with --force
+                warning: \(Output.visible(warning)): sessions up to now restore only with \
+                --accept-writes
                 """)
         }
     }

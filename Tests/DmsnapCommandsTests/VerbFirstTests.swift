@@ -15,7 +15,7 @@ import Testing
                 "--store-dir /a --chunk-size 8K activate D",
                 "activate --store-dir /a --chunk-size 8K D"
             ),
-            ("--device D --force restore S", "restore --device D --force S"),
+            ("--device D --accept-writes restore S", "restore --device D --accept-writes S"),
         ])
     func moved(words: String, ordered: String) {
         #expect(VerbFirst.ordered(split(words)) == split(ordered))

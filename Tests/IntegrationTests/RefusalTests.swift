@@ -155,7 +155,7 @@ extension IntegrationTests {
             }
         }
 
-        @Test("A session whose device was written since is not restored (65) without --force")
+        @Test("A session whose device was written since restores with --accept-writes alone (65)")
         func brokenChain() async throws {
             try await Rig.with(.image) { rig in
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
@@ -166,9 +166,17 @@ extension IntegrationTests {
                 let changed = try await rig.checksum()
                 try await Dmsnap.refuses(
                     ["restore", "--session", session.name], status: 65,
-                    saying: [rig.device, session.name, "--force"])
+                    saying: [rig.device, session.name, "--accept-writes"])
+                // --force lifts nothing, and says what would.
+                try await Dmsnap.refuses(
+                    ["restore", "--session", session.name, "--force"], status: 64,
+                    saying: ["--force lifts nothing", rig.device, "give --accept-writes"])
+                try await Dmsnap.refuses(
+                    [
+                        "restore", "--session", session.name, "--skip-damaged", "--other-device",
+                    ], status: 65, saying: ["--accept-writes"])
                 #expect(try await rig.checksum() == changed)
-                try await rig.restore(session, ["--force"])
+                try await rig.restore(session, ["--accept-writes"])
                 #expect(try await rig.checksum() != changed)
             }
         }
