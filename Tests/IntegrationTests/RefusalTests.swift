@@ -1,3 +1,4 @@
+import SystemPackage
 import Testing
 
 extension IntegrationTests {
@@ -72,6 +73,63 @@ extension IntegrationTests {
                     ["deactivate", rig.device, "--passfile", Dmsnap.passfile], status: 77,
                     saying: ["no password", "dmsnap passwd"])
                 try await sh("mv /etc/dmsnap/password.aside /etc/dmsnap/password")
+            }
+        }
+
+        private func onTerminal(_ how: String, _ typed: String, _ words: [String]) async throws
+            -> [String]
+        {
+            let script = FilePath(#filePath).removingLastComponent().appending("terminal.py")
+            let output = try await run(
+                "/usr/bin/python3", [script.string, how, typed, Dmsnap.program] + words)
+            #expect(output.status == 0, "\(output.err)")
+            return output.out.split(separator: "\n").map(String.init)
+        }
+
+        @Test("A signal at the prompt gives the terminal its echo back, and does what it does")
+        func terminal() async throws {
+            try await Rig.with(.image) { rig in
+                try await rig.activate()
+                let words = ["deactivate", rig.device]
+                for (how, number) in [("INT", 2), ("QUIT", 3), ("HUP", 1), ("TERM", 15)] {
+                    let steps = try await onTerminal(how, "", words)
+                    #expect(steps == ["signal \(number) echo 1"])
+                }
+                #expect(try await rig.status().state == "armed")
+                #expect(try await onTerminal("NONE", "guess", words) == ["status 77 echo 1"])
+                // Stopped and continued, it asks again, and nothing typed is shown.
+                let steps = try await onTerminal("TSTP", Dmsnap.password, words)
+                #expect(steps == ["stopped 1 echo 1", "status 0 echo 1"])
+                #expect(try await Dmsnap.status().isEmpty)
+            }
+        }
+
+        @Test("A password comes through standard input and pipes, and is set without device-mapper")
+        func pipes() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh(
+                    """
+                    printf '%s\\n' '\(Dmsnap.password)' |
+                        dmsnap activate \(rig.device) --passfile - --store-dir \(rig.base)
+                    """)
+                try await sh(
+                    "cat \(Dmsnap.passfile) | dmsnap deactivate \(rig.device) --passfile /dev/stdin"
+                )
+                try await sh(
+                    """
+                    mkfifo -m 666 \(rig.directory)/fifo
+                    cat \(Dmsnap.passfile) > \(rig.directory)/fifo &
+                    dmsnap activate \(rig.device) --passfile \(rig.directory)/fifo \
+                        --store-dir \(rig.base)
+                    """)
+                // A process of a mount namespace that has no control device, as in a container.
+                try await sh(
+                    """
+                    unshare --mount sh -euc '
+                        mount -t tmpfs none /dev/mapper
+                        dmsnap passwd --passfile \(Dmsnap.passfile) --old-passfile - \
+                            < \(Dmsnap.passfile)'
+                    """)
             }
         }
 
