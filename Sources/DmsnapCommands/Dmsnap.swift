@@ -32,7 +32,7 @@ public struct Dmsnap: ParsableCommand {
         do {
             let words = Array(CommandLine.arguments.dropFirst())
             if CommandLine.arguments.first?.hasSuffix("mount.dmsnap") == true {
-                Glibc.exit(try MountHelper(words).run())
+                Glibc.exit(MountHelper.run(words))
             }
             var command = try parseAsRoot(VerbFirst.ordered(words))
             try command.run()
