@@ -109,7 +109,7 @@ struct Restore: ParsableCommand {
         }
         try Output.print(summary(of: outcome))
         if let undo = outcome.undo {
-            try Output.print("To undo it: dmsnap restore --session \(undo)")
+            try Output.print("To undo it: dmsnap restore --session \(Output.visible(undo.text))")
         }
         if !damage.isEmpty { throw ExitCode(ExitStatus.damaged.rawValue) }
     }

@@ -44,7 +44,7 @@ struct Status: ParsableCommand {
             guard let merge = one.merge else { continue }
             try Output.print(
                 """
-                \(Output.visible(one.path)): restoring session \(merge.session) online: \
+                \(Output.visible(one.path)): restoring session \(Output.visible(merge.session)) online: \
                 \(merge.percent) % back
                 """)
             if let failure = merge.failure {
