@@ -135,7 +135,8 @@ let package = Package(
         .testTarget(
             name: "DmsnapCommandsTests",
             dependencies: [
-                "Sessions", "DmsnapCommands", "ExceptionStore", "Restore", system, arguments,
+                "Sessions", "DmsnapCommands", "ExceptionStore", "Restore", "StoreTesting", system,
+                arguments,
             ],
             swiftSettings: strict),
         .testTarget(

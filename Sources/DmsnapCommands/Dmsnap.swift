@@ -34,6 +34,10 @@ public struct Dmsnap: ParsableCommand {
             if CommandLine.arguments.first?.hasSuffix("mount.dmsnap") == true {
                 Glibc.exit(MountHelper.run(words))
             }
+            if Completion.isAskedFor(words) {
+                try Completion.print()
+                Glibc.exit(ExitStatus.success.rawValue)
+            }
             var command = try parseAsRoot(VerbFirst.ordered(words))
             try command.run()
             Glibc.exit(ExitStatus.success.rawValue)
@@ -63,6 +67,7 @@ enum VerbFirst {
     ]
 
     static func ordered(_ words: [String]) -> [String] {
+        guard words.first?.hasPrefix(Completion.option) != true else { return words }
         var index = 0
         while index < words.count {
             let word = words[index]

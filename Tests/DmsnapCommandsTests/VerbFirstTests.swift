@@ -25,7 +25,8 @@ import Testing
         "What has its verb first, or none, stays as it is",
         arguments: [
             "", "activate D", "activate --dev D", "status", "--help", "--version", "-h",
-            "--dev D", "--dev", "-- activate", "--json -- status", "status --json -- x",
+            "--dev D", "--dev", "--generate-completion-script zsh",
+            "-- activate", "--json -- status", "status --json -- x",
         ])
     func unmoved(words: String) {
         #expect(VerbFirst.ordered(split(words)) == split(words))

@@ -112,8 +112,11 @@ extension IntegrationTests {
                     """)
                 func asNobody(_ words: String) async throws -> Output {
                     try await run(
-                        "setpriv",
-                        ["--reuid", "nobody", "--clear-groups", Dmsnap.program]
+                        "env",
+                        [
+                            "-C", home, "setpriv", "--reuid", "nobody", "--clear-groups",
+                            Dmsnap.program,
+                        ]
                             + words.split(separator: " ").map(String.init))
                 }
                 let archive = "\(home)/chunks.dmsz"
@@ -129,7 +132,7 @@ extension IntegrationTests {
                 #expect(refused.status == 65)
                 #expect(refused.err.contains("--accept-writes"))
 
-                let restored = try await asNobody("restore \(archive) --device \(image)")
+                let restored = try await asNobody("restore chunks.dmsz --device disk.img")
                 #expect(restored.status == 0, "\(restored.err)")
                 #expect(try await sh("sha256sum < \(image)").prefix(64) == before)
             }
