@@ -133,6 +133,20 @@ extension IntegrationTests {
             }
         }
 
+        @Test("Nothing is uninstalled while a device is activated")
+        func uninstall() async throws {
+            try await Rig.with(.image) { rig in
+                try await rig.activate()
+                let root = FilePath(#filePath).removingLastComponent().removingLastComponent()
+                    .removingLastComponent()
+                let output = try await run("make", ["-s", "-C", root.string, "uninstall"])
+                #expect(output.status != 0)
+                #expect(output.out.contains("  \(rig.device)\n"))
+                #expect(output.out.contains("dmsnap deactivate"))
+                #expect(try await rig.status().state == "armed")
+            }
+        }
+
         @Test("Whoever is not root is refused (77)")
         func notRoot() async throws {
             try await Rig.with(.image) { rig in
