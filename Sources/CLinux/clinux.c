@@ -297,3 +297,11 @@ int clinux_run_visibly(const char *path, char *const arguments[]) {
     if (error) { errno = error; return -1; }
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
+
+int clinux_loop_keep(int loop_fd) {
+    struct loop_info64 info;
+    memset(&info, 0, sizeof info);
+    if (ioctl(loop_fd, LOOP_GET_STATUS64, &info)) return -1;
+    info.lo_flags &= ~(uint32_t)LO_FLAGS_AUTOCLEAR;
+    return ioctl(loop_fd, LOOP_SET_STATUS64, &info);
+}

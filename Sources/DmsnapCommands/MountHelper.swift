@@ -98,12 +98,20 @@ struct MountHelper {
         }
     }
 
+    /// The image, and the loop device that mount(8) has attached it to.
+    private struct Attached {
+        let image: String
+        let loop: LoopDevice
+    }
+
     /// Activates at need, then mounts the origin. What was activated for a mount that then fails is
     /// deactivated again.
     private func run() throws -> Int32 {
         let service = try SnapshotService.forRoot(to: "mount")
         var activation = try service.find(source)
-        if activation == nil { try refuseLoop() }
+        let attached = try activation == nil ? attachedByMount() : nil
+        let named = attached?.image ?? source
+        if attached != nil { activation = try service.find(named) }
         if isFake { return MountStatus.success.rawValue }
         if let activation, try isMounted(service.path(of: activation)) {
             return MountStatus.success.rawValue
@@ -119,36 +127,59 @@ struct MountHelper {
                 Terminal.password(
                     passfile: passfile, prompt: "dmsnap password: ", option: "-o passfile=FILE"))
             switch try service.activate(
-                source, chunkSize: chunkSize, directory: storeDirectory)
+                named, chunkSize: chunkSize, directory: storeDirectory,
+                taking: attached?.loop.path)
             {
             case .activated(let made):
                 activation = made
                 isNew = true
+                // It would be gone with the tables, before it is detached: nothing of ours does that.
+                if let loop = attached?.loop,
+                    let opened = try? OwnedDescriptor.open(loop.path, .readOnly)
+                {
+                    _ = clinux_loop_keep(opened.descriptor.rawValue)
+                }
             case .alreadyActive(let made): activation = made
             }
         }
         guard let activation else { throw SessionsError.notActivated(source) }
         do {
             let status = try mount(activation, service)
-            if status != MountStatus.success.rawValue, isNew { try service.deactivate(source) }
+            if status != MountStatus.success.rawValue, isNew { try service.deactivate(named) }
             return status
         } catch {
-            if isNew { try service.deactivate(source) }
+            if isNew { try service.deactivate(named) }
             throw error
         }
     }
 
     /// mount(8) attaches an image to a loop device of its own for `loop`, `offset=` and `sizelimit=`
-    /// before it calls us, and has it open until we have ended: the image can't be activated under
-    /// it, and the loop device is gone with the mount. (Of an activated image mount(8) finds ours.)
-    private func refuseLoop() throws {
+    /// before it calls us, and has it open until we have ended: it can't be detached. So the image is
+    /// activated with this loop device as its own. (Of an activated image mount(8) finds ours.)
+    ///
+    /// - Returns: nil if the source is no loop device that mount(8) made.
+    private func attachedByMount() throws -> Attached? {
         guard let loop = LoopDevice(FilePath(source)), let backing = loop.backing,
-            Sysfs.attribute(FilePath("/sys/block/loop\(loop.index)/loop/autoclear")) == "1"
-        else { return }
-        throw SessionsError.unsuitable(
-            device: backing.path,
-            reason: "mount(8) has attached it to \(source), since it was given loop, offset= or "
-                + "sizelimit=; leave these out, dmsnap attaches the image itself")
+            attribute("loop/autoclear", of: loop) == "1"
+        else { return nil }
+        func refusal(_ reason: String) -> SessionsError {
+            .unsuitable(device: backing.path, reason: reason)
+        }
+        guard backing.isWhole else {
+            throw refusal("an image is activated as a whole; leave offset= and sizelimit= out")
+        }
+        guard attribute("ro", of: loop) == "0" else {
+            throw refusal("mount(8) has attached it for reading only to \(source); leave loop out")
+        }
+        // The path is the one that it was attached by, wherever it leads to now.
+        guard let status = try? FileStatus(FilePath(backing.path)), status.inode == backing.inode,
+            DeviceNumber(status.fileSystem) == DeviceNumber(backing.fileSystem)
+        else { throw refusal("it is not what mount(8) has attached to \(source); leave loop out") }
+        return Attached(image: backing.path, loop: loop)
+    }
+
+    private func attribute(_ name: String, of loop: LoopDevice) -> String? {
+        Sysfs.attribute(FilePath("/sys/block/loop\(loop.index)/\(name)"))
     }
 
     /// Whether the origin is what is mounted on the directory, so that nothing is left to be done:

@@ -94,21 +94,52 @@ extension IntegrationTests {
             }
         }
 
-        @Test("For an option that makes mount(8) attach the image itself nothing is activated")
+        private func isLetGoOf(_ rig: Rig) async throws {
+            try await eventually("mount(8) has let go of the image") {
+                try await sh("losetup -j \(rig.device)").isEmpty
+            }
+        }
+
+        @Test("The image is activated, not the loop device that mount(8) makes of it")
         func loop() async throws {
             try await Rig.with(.image) { rig in
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
+                let first = try await rig.checksum()
                 let pass = "passfile=\(Dmsnap.passfile),store-dir=\(rig.base)"
-                for options in ["loop,\(pass)", "offset=4096,\(pass)", "sizelimit=1M,\(pass)"] {
+                // A part of it, or one for reading only, can't be.
+                for options in ["offset=4096,\(pass)", "sizelimit=1M,\(pass)", "loop,ro,\(pass)"] {
                     let output = try await run(
                         "/bin/mount", ["-t", "dmsnap", "-o", options, rig.device, rig.mountPoint])
                     #expect(output.status == 32, "\(options)")
-                    #expect(output.err.contains("leave these out"), "\(output.err)")
+                    #expect(output.err.contains("\(rig.device): "), "\(output.err)")
+                    #expect(output.err.contains("out"), "\(output.err)")
                     #expect(try await Dmsnap.status().isEmpty)
-                    try await eventually("mount(8) has let go of the image") {
-                        try await sh("losetup -j \(rig.device)").isEmpty
-                    }
+                    try await isLetGoOf(rig)
                 }
+                // It fails after the activation.
+                let failed = try await run(
+                    "/bin/mount",
+                    [
+                        "-t", "dmsnap", "-o", "loop,no-such-option,\(pass)", rig.device,
+                        rig.mountPoint,
+                    ])
+                #expect(failed.status == 32)
+                #expect(try await Dmsnap.status().isEmpty)
+                try await isLetGoOf(rig)
+
+                try await sh("mount -t dmsnap -o loop,\(pass) \(rig.device) \(rig.mountPoint)")
+                #expect(try await rig.status().kind == "image")
+                try await eventually("the session is open") { !rig.openSessions().isEmpty }
+                try await sh("echo x > \(rig.mountPoint)/x")
+                try await rig.unmount()
+                let one = try #require(try await rig.sessions().last)
+                #expect(try await sh("losetup -n -O AUTOCLEAR -j \(rig.device)").contains("0"))
+                #expect(try await !Dmsnap.must(["status"]).contains("warning"))
+                try await rig.restore(one)
+                #expect(try await rig.checksum() == first)
+                try await rig.deactivate()
+                try await isLetGoOf(rig)
+
                 // Of an activated image mount(8) finds our loop device, and leaves it ours.
                 try await rig.activate()
                 let before = try await rig.checksum()

@@ -88,4 +88,8 @@ void clinux_prompt_end(void);
 // as system(3) is; its exit status, 128 and the number of the signal that ended it, or -1 with errno.
 int clinux_run_visibly(const char *path, char *const arguments[]);
 
+// Takes LO_FLAGS_AUTOCLEAR off a loop device that somebody else attached with it: it then stays when
+// nobody has it open. 0, or -1 with errno.
+int clinux_loop_keep(int loop_fd);
+
 #endif
