@@ -84,8 +84,13 @@ enum Terminal {
                 path: "(none)", reason: "standard input is no terminal; give \(option)")
         }
         defer { clinux_prompt_end() }
-        let line = try readLine(from: input) {
-            _ = try? FileDescriptor.standardError.writeAll(prompt.utf8)
+        let line: [UInt8]?
+        do {
+            line = try readLine(from: input) {
+                _ = try? FileDescriptor.standardError.writeAll(prompt.utf8)
+            }
+        } catch {
+            throw SessionsError.passfile(path: "(terminal)", reason: "it can't be read: \(error)")
         }
         guard let line else {
             throw SessionsError.passfile(path: "(terminal)", reason: "no password was typed")
