@@ -109,7 +109,22 @@ install: ## Copy what `make build` made into DESTDIR and PREFIX (default /usr); 
 	    if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; \
 	fi
 
-uninstall: ## Take away what `make install` copied; sessions and settings stay.
+REGISTRY = $(DESTDIR)/var/lib/dmsnap/registry.json
+
+uninstall: ## Take away what `make install` copied, if nothing is activated; sessions and settings stay.
+	@# Without the rule and the program nothing keeps fstab from the raw device after the next boot.
+	@if [ -z "$(FORCE)" ] && grep -qs '"phase"' $(REGISTRY); then \
+	    echo "still activated:"; \
+	    sed -n 's/^ *"path" : "\(.*\)",*$$/  \1/p' $(REGISTRY); \
+	    echo "deactivate each first (\`dmsnap deactivate DEVICE\`): what is written to it after the"; \
+	    echo "next boot would be in no session. \`make uninstall FORCE=1\` goes on all the same."; \
+	    exit 1; \
+	fi
+	@if [ -z "$(FORCE)" ] && [ -e $(REGISTRY) ] && ! grep -q '"activations"' $(REGISTRY); then \
+	    echo "$(REGISTRY) is damaged, so nobody knows what is activated;"; \
+	    echo "\`make uninstall FORCE=1\` goes on all the same."; \
+	    exit 1; \
+	fi
 	rm -f $(DESTDIR)$(SBINDIR)/dmsnap $(DESTDIR)$(SBINDIR)/mount.dmsnap \
 	    $(DESTDIR)$(INCDIR)/dmsnap.h \
 	    $(DESTDIR)$(LIBDIR)/libdmsnap.so $(DESTDIR)$(LIBDIR)/libdmsnap.so.0 \

@@ -152,7 +152,8 @@ let package = Package(
         .testTarget(
             name: "DmsnapCommandsTests",
             dependencies: [
-                "Sessions", "DmsnapCommands", "ExceptionStore", "Restore", system, arguments,
+                "Sessions", "DmsnapCommands", "ExceptionStore", "Restore", "StoreTesting", system,
+                arguments,
             ],
             swiftSettings: strict),
         .testTarget(
@@ -193,7 +194,7 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: ["Block", "ExceptionStore", system, subprocess],
-            exclude: ["client.c", "cycle.c"],
+            exclude: ["client.c", "cycle.c", "terminal.py"],
             swiftSettings: strict),
     ]
 )

@@ -73,7 +73,8 @@ struct Guest: AsyncParsableCommand {
 
     private func restoring(_ session: String) async throws -> Double {
         try await time(
-            "dmsnap restore --session \(session) --device \(Self.disk) --force 2> /dev/null",
+            "dmsnap restore --session \(session) --device \(Self.disk) --accept-writes "
+                + "2> /dev/null",
             before: Self.cold)
     }
 

@@ -213,19 +213,6 @@ int clinux_notify(const char *state) {
     return sent < 0 ? -1 : 0;
 }
 
-static struct termios with_echo;
-
-int clinux_echo_off(int fd) {
-    struct termios silent;
-    if (tcgetattr(fd, &with_echo)) return -1;
-    silent = with_echo;
-    silent.c_lflag &= (tcflag_t)~ECHO;
-    silent.c_lflag |= ECHONL;
-    return tcsetattr(fd, TCSAFLUSH, &silent);
-}
-
-void clinux_echo_on(int fd) { tcsetattr(fd, TCSAFLUSH, &with_echo); }
-
 pid_t clinux_spawn_detached(
     const char *path, char *const arguments[], const char *log_path, int ready_fd) {
     posix_spawn_file_actions_t actions;
@@ -253,4 +240,96 @@ pid_t clinux_spawn_detached(
     posix_spawnattr_destroy(&attributes);
     if (error) { errno = error; return -1; }
     return child;
+}
+
+static const int prompt_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+#define PROMPT_SIGNALS (sizeof prompt_signals / sizeof prompt_signals[0])
+static struct sigaction prompt_old[PROMPT_SIGNALS];
+static struct termios prompt_echo, prompt_silent;
+static int prompt_fd;
+
+static void prompt_signal(int signal);
+
+static void prompt_catch(int signal, struct sigaction *old) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    // No SA_RESTART: after a stop the read comes back, and the prompt is shown again.
+    action.sa_handler = prompt_signal;
+    sigaction(signal, &action, old);
+}
+
+// Everything here is safe in a handler (signal-safety(7)), tcsetattr(3) too.
+static void prompt_signal(int signal) {
+    int error = errno;
+    struct sigaction action;
+    sigset_t one;
+    tcsetattr(prompt_fd, TCSAFLUSH, &prompt_echo);
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_DFL;
+    sigaction(signal, &action, NULL);
+    sigemptyset(&one);
+    sigaddset(&one, signal);
+    raise(signal);
+    sigprocmask(SIG_UNBLOCK, &one, NULL);
+    // Only a stop comes back, when the process is continued.
+    prompt_catch(signal, NULL);
+    tcsetattr(prompt_fd, TCSAFLUSH, &prompt_silent);
+    errno = error;
+}
+
+int clinux_prompt_begin(int fd) {
+    if (tcgetattr(fd, &prompt_echo)) return -1;
+    prompt_silent = prompt_echo;
+    prompt_silent.c_lflag &= (tcflag_t)~ECHO;
+    prompt_silent.c_lflag |= ECHONL;
+    prompt_fd = fd;
+    for (size_t i = 0; i < PROMPT_SIGNALS; i++) {
+        prompt_catch(prompt_signals[i], &prompt_old[i]);
+        // What the caller was told to ignore (nohup(1), a job in the background) stays so.
+        if (prompt_old[i].sa_handler == SIG_IGN) sigaction(prompt_signals[i], &prompt_old[i], NULL);
+    }
+    return tcsetattr(fd, TCSAFLUSH, &prompt_silent);
+}
+
+void clinux_prompt_end(void) {
+    tcsetattr(prompt_fd, TCSAFLUSH, &prompt_echo);
+    for (size_t i = 0; i < PROMPT_SIGNALS; i++) sigaction(prompt_signals[i], &prompt_old[i], NULL);
+}
+
+int clinux_run_visibly(const char *path, char *const arguments[]) {
+    struct sigaction ignore, interrupt_old, quit_old;
+    posix_spawnattr_t attributes;
+    sigset_t defaults;
+    pid_t child;
+    int status = 0;
+    int error = posix_spawnattr_init(&attributes);
+    if (error) { errno = error; return -1; }
+    memset(&ignore, 0, sizeof ignore);
+    ignore.sa_handler = SIG_IGN;
+    sigaction(SIGINT, &ignore, &interrupt_old);
+    sigaction(SIGQUIT, &ignore, &quit_old);
+    sigemptyset(&defaults);
+    if (interrupt_old.sa_handler != SIG_IGN) sigaddset(&defaults, SIGINT);
+    if (quit_old.sa_handler != SIG_IGN) sigaddset(&defaults, SIGQUIT);
+    // What this program ignores for itself.
+    sigaddset(&defaults, SIGPIPE);
+    error = posix_spawnattr_setsigdefault(&attributes, &defaults);
+    if (!error) error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    if (!error) error = posix_spawn(&child, path, NULL, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
+    while (!error && waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR) error = errno;
+    }
+    sigaction(SIGINT, &interrupt_old, NULL);
+    sigaction(SIGQUIT, &quit_old, NULL);
+    if (error) { errno = error; return -1; }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int clinux_loop_keep(int loop_fd) {
+    struct loop_info64 info;
+    memset(&info, 0, sizeof info);
+    if (ioctl(loop_fd, LOOP_GET_STATUS64, &info)) return -1;
+    info.lo_flags &= ~(uint32_t)LO_FLAGS_AUTOCLEAR;
+    return ioctl(loop_fd, LOOP_SET_STATUS64, &info);
 }

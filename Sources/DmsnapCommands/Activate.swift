@@ -41,7 +41,7 @@ struct Activate: ParsableCommand {
         try MonitorLauncher.ensureRunning(service.layout)
         switch outcome {
         case .activated(let activation):
-            let path = service.path(of: activation)
+            let path = Output.visible(service.path(of: activation))
             try Output.print(
                 """
                 \(Output.visible(activation.path)) is activated: mount \(path) in its place.
@@ -51,7 +51,7 @@ struct Activate: ParsableCommand {
             try Output.print(
                 """
                 \(Output.visible(activation.path)) is activated already: \
-                mount \(service.path(of: activation)).
+                mount \(Output.visible(service.path(of: activation))).
                 """)
         }
     }

@@ -26,10 +26,12 @@ struct Assemble: ParsableCommand {
             do {
                 switch try service.assemble(activation.id) {
                 case .assembled(let session):
-                    try Output.print("\(path): assembled, mount \(service.path(of: activation))")
+                    let origin = Output.visible(service.path(of: activation))
+                    try Output.print("\(path): assembled, mount \(origin)")
                     if let session {
                         try Output.print(
-                            "Session \(session.record.name) was cut short, and is closed now.")
+                            "Session \(Output.visible(session.record.name)) was cut short, and is "
+                                + "closed now.")
                     }
                 case .alreadyAssembled: try Output.print("\(path): assembled already")
                 case .notThere:

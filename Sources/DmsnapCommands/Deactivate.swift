@@ -19,6 +19,8 @@ struct Deactivate: ParsableCommand {
         try service.password.verify(password.read())
         let closed = try service.deactivate(name)
         try Output.print("\(Output.visible(name)) is deactivated; its sessions stay.")
-        if let closed { try Output.print("Session \(closed.record.name) is closed.") }
+        if let closed {
+            try Output.print("Session \(Output.visible(closed.record.name)) is closed.")
+        }
     }
 }

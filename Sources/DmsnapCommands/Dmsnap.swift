@@ -32,7 +32,11 @@ public struct Dmsnap: ParsableCommand {
         do {
             let words = Array(CommandLine.arguments.dropFirst())
             if CommandLine.arguments.first?.hasSuffix("mount.dmsnap") == true {
-                Glibc.exit(try MountHelper(words).run())
+                Glibc.exit(MountHelper.run(words))
+            }
+            if Completion.isAskedFor(words) {
+                try Completion.print()
+                Glibc.exit(ExitStatus.success.rawValue)
             }
             var command = try parseAsRoot(VerbFirst.ordered(words))
             try command.run()
@@ -63,6 +67,7 @@ enum VerbFirst {
     ]
 
     static func ordered(_ words: [String]) -> [String] {
+        guard words.first?.hasPrefix(Completion.option) != true else { return words }
         var index = 0
         while index < words.count {
             let word = words[index]

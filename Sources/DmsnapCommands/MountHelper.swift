@@ -1,4 +1,5 @@
 import Block
+import CLinux
 import ExceptionStore
 import Glibc
 import Sessions
@@ -9,6 +10,7 @@ import SystemPackage
 ///
 /// Options of ours among OPTIONS: `passfile=F` to activate at need, `chunk-size=SIZE`,
 /// `store-dir=DIR`, `fstype=TYPE` where it isn't to be detected. All others go on to mount(8).
+/// The exit statuses are mount(8)'s.
 struct MountHelper {
     private(set) var source: String
     private(set) var directory: String
@@ -30,8 +32,12 @@ struct MountHelper {
             switch word {
             case "-o", "-t", "-N":
                 guard index < words.count else { throw Self.usage("\(word) needs a value") }
-                if word == "-o" { text.append(words[index]) }
-                if word == "-t" { type = words[index] }
+                switch word {
+                case "-o": text.append(words[index])
+                case "-t": type = words[index]
+                // Another mount namespace.
+                default: flags += [word, words[index]]
+                }
                 index += 1
             case _ where word.hasPrefix("-"): flags.append(word)
             default: names.append(word)
@@ -70,24 +76,126 @@ struct MountHelper {
     }
 
     /// `mount -f`: everything but what would change something.
-    var isFake: Bool { flags.contains { $0.dropFirst().contains("f") } }
+    var isFake: Bool { flags.contains { $0.hasPrefix("-") && $0.dropFirst().contains("f") } }
 
-    /// Activates at need, then mounts the origin; mount(8)'s exit status is ours.
-    func run() throws -> Int32 {
+    /// Whether a mount that is there already is to be changed, rather than one made.
+    private var isChange: Bool { options.contains { $0 == "remount" || $0.hasPrefix("remount=") } }
+
+    /// Runs what mount(8) asks for; its exit status is one of mount(8)'s.
+    static func run(_ words: [String]) -> Int32 {
+        let helper: MountHelper
+        do {
+            helper = try MountHelper(words)
+        } catch {
+            Output.diagnose("\(error)")
+            return MountStatus.usage.rawValue
+        }
+        do {
+            return try helper.run()
+        } catch {
+            Output.diagnose("\(error)")
+            return MountStatus(error).rawValue
+        }
+    }
+
+    /// The image, and the loop device that mount(8) has attached it to.
+    private struct Attached {
+        let image: String
+        let loop: LoopDevice
+    }
+
+    /// Activates at need, then mounts the origin. What was activated for a mount that then fails is
+    /// deactivated again.
+    private func run() throws -> Int32 {
         let service = try SnapshotService.forRoot(to: "mount")
         var activation = try service.find(source)
-        if isFake { return ExitStatus.success.rawValue }
+        let attached = try activation == nil ? attachedByMount() : nil
+        let named = attached?.image ?? source
+        if attached != nil { activation = try service.find(named) }
+        if isFake { return MountStatus.success.rawValue }
+        if let activation, try isMounted(service.path(of: activation)) {
+            return MountStatus.success.rawValue
+        }
+        // Before anything is activated for it.
+        guard (try? FileStatus(FilePath(directory)).kind) == .directory else {
+            throw SessionsError.unsuitable(
+                device: directory, reason: "there is no such directory to mount on; make it first")
+        }
+        var isNew = false
         if activation == nil {
             try service.password.verify(
                 Terminal.password(
                     passfile: passfile, prompt: "dmsnap password: ", option: "-o passfile=FILE"))
             switch try service.activate(
-                source, chunkSize: chunkSize, directory: storeDirectory)
+                named, chunkSize: chunkSize, directory: storeDirectory,
+                taking: attached?.loop.path)
             {
-            case .activated(let made), .alreadyActive(let made): activation = made
+            case .activated(let made):
+                activation = made
+                isNew = true
+                // It would be gone with the tables, before it is detached: nothing of ours does that.
+                if let loop = attached?.loop,
+                    let opened = try? OwnedDescriptor.open(loop.path, .readOnly)
+                {
+                    _ = clinux_loop_keep(opened.descriptor.rawValue)
+                }
+            case .alreadyActive(let made): activation = made
             }
         }
         guard let activation else { throw SessionsError.notActivated(source) }
+        do {
+            let status = try mount(activation, service)
+            if status != MountStatus.success.rawValue, isNew { try service.deactivate(named) }
+            return status
+        } catch {
+            if isNew { try service.deactivate(named) }
+            throw error
+        }
+    }
+
+    /// mount(8) attaches an image to a loop device of its own for `loop`, `offset=` and `sizelimit=`
+    /// before it calls us, and has it open until we have ended: it can't be detached. So the image is
+    /// activated with this loop device as its own. (Of an activated image mount(8) finds ours.)
+    ///
+    /// - Returns: nil if the source is no loop device that mount(8) made.
+    private func attachedByMount() throws -> Attached? {
+        guard let loop = LoopDevice(FilePath(source)), let backing = loop.backing,
+            attribute("loop/autoclear", of: loop) == "1"
+        else { return nil }
+        func refusal(_ reason: String) -> SessionsError {
+            .unsuitable(device: backing.path, reason: reason)
+        }
+        guard backing.isWhole else {
+            throw refusal("an image is activated as a whole; leave offset= and sizelimit= out")
+        }
+        guard attribute("ro", of: loop) == "0" else {
+            throw refusal("mount(8) has attached it for reading only to \(source); leave loop out")
+        }
+        // The path is the one that it was attached by, wherever it leads to now.
+        guard let status = try? FileStatus(FilePath(backing.path)), status.inode == backing.inode,
+            DeviceNumber(status.fileSystem) == DeviceNumber(backing.fileSystem)
+        else { throw refusal("it is not what mount(8) has attached to \(source); leave loop out") }
+        return Attached(image: backing.path, loop: loop)
+    }
+
+    private func attribute(_ name: String, of loop: LoopDevice) -> String? {
+        Sysfs.attribute(FilePath("/sys/block/loop\(loop.index)/\(name)"))
+    }
+
+    /// Whether the origin is what is mounted on the directory, so that nothing is left to be done:
+    /// mount(8) sees that itself only where the source is the same (`mount -a`, run again).
+    private func isMounted(_ origin: String) throws -> Bool {
+        guard !isChange, !flags.contains("-N"), let status = try? FileStatus(FilePath(origin)),
+            let target = try? Files.resolve(FilePath(directory)).string
+        else { return false }
+        // Of several mounts on one directory the last one is seen.
+        guard let top = try MountTable.read().last(where: { $0.target == target }) else {
+            return false
+        }
+        return try MountTable.mounts(of: status.deviceNumber).contains(top)
+    }
+
+    private func mount(_ activation: Activation, _ service: SnapshotService) throws -> Int32 {
         if try service.missing().contains(where: { $0.id == activation.id }) {
             if case .notThere = try service.assemble(activation.id) {
                 throw SessionsError.noSuchDevice(source)
@@ -97,14 +205,38 @@ struct MountHelper {
         var command = ["/bin/mount", "-i"] + flags.filter { $0 != "-s" } + ["-t", type]
         if !options.isEmpty { command += ["-o", options.joined(separator: ",")] }
         command += [service.path(of: activation), directory]
-        return replaceProcess(command)
-    }
-
-    private func replaceProcess(_ command: [String]) -> Int32 {
         var words = unsafe command.map { unsafe strdup($0) } + [nil]
-        StandardDescriptors.closeOthersOnExec()
-        unsafe execv(command[0], &words)
-        Output.diagnose("\(command[0]): \(Errno(rawValue: errno))")
-        return ExitStatus.software.rawValue
+        defer { unsafe words.forEach { unsafe free($0) } }
+        let status = unsafe clinux_run_visibly(command[0], &words)
+        guard status >= 0 else {
+            throw SystemError(
+                operation: "spawn", path: command[0], errno: Errno(rawValue: errno))
+        }
+        return status < 128 ? status : MountStatus.interrupted.rawValue
+    }
+}
+
+/// The exit statuses of mount(8), which its helpers have, too.
+enum MountStatus: Int32 {
+    case success = 0
+    case usage = 1
+    case system = 2
+    case software = 4
+    case interrupted = 8
+    case failure = 32
+
+    /// What an error of the domain is to mount(8).
+    init(_ error: any Error) {
+        guard let error = error as? SessionsError else {
+            self = .system
+            return
+        }
+        self =
+            switch error {
+            case .notRoot, .noPassword, .wrongPassword, .passfile: .usage
+            case .noDeviceMapper: .system
+            case .internalFault: .software
+            default: .failure
+            }
     }
 }

@@ -53,7 +53,11 @@ struct SessionOptions: ParsableArguments {
 
 /// The service's password, from a file or from the terminal.
 struct PasswordOptions: ParsableArguments {
-    @Option(help: "Read the service's password from this file (its owner's alone, mode 0600).")
+    @Option(
+        help: """
+            Read the service's password from this file (its owner's alone, mode 0600), from a pipe, \
+            or with - from standard input.
+            """)
     var passfile: String?
 
     func read(_ prompt: String = "dmsnap password: ") throws -> [UInt8] {
@@ -70,18 +74,57 @@ enum Terminal {
         passfile: String?, prompt: String, option: String = "--passfile FILE"
     ) throws -> [UInt8] {
         ServicePassword.protectProcess()
-        if let passfile { return try ServicePassword.read(passfile: FilePath(passfile)) }
-        let descriptor = FileDescriptor.standardInput
-        guard clinux_echo_off(descriptor.rawValue) == 0 else {
+        let input = FileDescriptor.standardInput
+        // On a terminal `-` is no wish to see the password.
+        if let passfile, passfile != "-" || isatty(input.rawValue) == 0 {
+            return try ServicePassword.read(passfile: FilePath(passfile))
+        }
+        guard clinux_prompt_begin(input.rawValue) == 0 else {
             throw SessionsError.passfile(
                 path: "(none)", reason: "standard input is no terminal; give \(option)")
         }
-        defer { clinux_echo_on(descriptor.rawValue) }
-        _ = try? FileDescriptor.standardError.writeAll(prompt.utf8)
-        guard let line = readLine(strippingNewline: true) else {
+        defer { clinux_prompt_end() }
+        let line: [UInt8]?
+        do {
+            line = try readLine(from: input) {
+                _ = try? FileDescriptor.standardError.writeAll(prompt.utf8)
+            }
+        } catch {
+            throw SessionsError.passfile(path: "(terminal)", reason: "it can't be read: \(error)")
+        }
+        guard let line else {
             throw SessionsError.passfile(path: "(terminal)", reason: "no password was typed")
         }
-        return Array(line.utf8)
+        return line
+    }
+
+    /// A line's bytes, whatever they are, without the newline; nil at the end of the input.
+    ///
+    /// - Parameter prompt: called before the first read, and again after a stop.
+    static func readLine(
+        from input: FileDescriptor, prompt: () -> Void = {}
+    ) throws -> [UInt8]? {
+        var line: [UInt8] = []
+        prompt()
+        // Longer than any password is as good as endless.
+        while line.count <= ServicePassword.limit {
+            var byte: UInt8 = 0
+            let count: Int
+            do {
+                count = try unsafe withUnsafeMutableBytes(of: &byte) {
+                    try unsafe input.read(into: $0, retryOnInterrupt: false)
+                }
+            } catch Errno.interrupted {
+                // Stopped and continued: what was typed before is gone with the flushed input.
+                line = []
+                prompt()
+                continue
+            }
+            if count == 0 { return line.isEmpty ? nil : line }
+            if byte == UInt8(ascii: "\n") { return line }
+            line.append(byte)
+        }
+        return line
     }
 
     static var isInteractive: Bool { isatty(FileDescriptor.standardError.rawValue) == 1 }

@@ -11,9 +11,10 @@ struct OutputFailure: Error, CustomStringConvertible {
 
 /// What goes to the user: results to standard output, everything else to standard error.
 enum Output {
+    /// Whoever puts a name into `text` makes it `visible`, line ends and all; the rest is seen to here.
     static func print(_ text: String) throws {
         do {
-            try FileDescriptor.standardOutput.writeAll((text + "\n").utf8)
+            try FileDescriptor.standardOutput.writeAll((lines(text) + "\n").utf8)
         } catch {
             throw OutputFailure(errno: error as? Errno ?? .ioError)
         }
@@ -33,18 +34,50 @@ enum Output {
         _ = try? FileDescriptor.standardError.writeAll("dmsnap: \(visible(message))\n".utf8)
     }
 
-    /// Names come from users and disks: a control character in one must not reach the terminal.
+    /// Names come from users and disks: what a terminal obeys instead of showing it must not reach it.
+    /// That is controls (C0, DEL, C1), line ends, and the controls of bidirectional text, which make
+    /// a line read as another one.
     static func visible(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: isObeyed) else { return text }
         var result = ""
         for scalar in text.unicodeScalars {
-            if scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) {
-                let digits = String(scalar.value, radix: 16)
-                result += "\\x" + (digits.count < 2 ? "0" : "") + digits
+            if isObeyed(scalar) {
+                result += escaped(scalar)
             } else {
                 result.unicodeScalars.append(scalar)
             }
         }
         return result
+    }
+
+    /// The same for several lines.
+    static func lines(_ text: String) -> String {
+        // By scalars: a carriage return and a line feed are one character.
+        text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
+            .map { visible(String($0)) }.joined(separator: "\n")
+    }
+
+    private static func isObeyed(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0...0x1f, 0x7f...0x9f: true
+        // Line and paragraph separator.
+        case 0x2028, 0x2029: true
+        // Marks (Arabic, left to right, right to left), embeddings and overrides, isolates.
+        case 0x61c, 0x200e, 0x200f, 0x202a...0x202e, 0x2066...0x2069: true
+        default: false
+        }
+    }
+
+    private static func escaped(_ scalar: Unicode.Scalar) -> String {
+        switch scalar {
+        case "\n": return "\\n"
+        case "\r": return "\\r"
+        case "\t": return "\\t"
+        default: break
+        }
+        let digits = String(scalar.value, radix: 16)
+        guard scalar.isASCII else { return "\\u{\(digits)}" }
+        return "\\x" + (digits.count == 1 ? "0" : "") + digits
     }
 
     /// Rows under a header, each column as wide as its widest cell.

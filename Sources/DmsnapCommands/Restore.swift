@@ -29,70 +29,129 @@ struct Restore: ParsableCommand {
     @Flag(help: "Let the kernel do it while the device can be mounted (an activated one).")
     var online = false
 
-    @Flag(help: "Go on though the device was written since its last session.")
+    @Flag(help: "Leave out what is damaged or can't be read, list it, and end with 65.")
+    var skipDamaged = false
+
+    @Flag(
+        help: """
+            Go on though the device was written since its last session, or its chain has a gap or a \
+            break.
+            """)
+    var acceptWrites = false
+
+    @Flag(help: "Go on though the session's device is another one than was activated.")
+    var otherDevice = false
+
+    @Flag(
+        help: ArgumentHelp(
+            "Lifts nothing; says which protection applies, and the option that lifts it.",
+            visibility: .hidden))
     var force = false
 
     func validate() throws {
         _ = try session.required()
+        if device != nil, dev != nil {
+            throw ValidationError("give the device once: with --device or with --dev")
+        }
+        if online, skipDamaged {
+            throw ValidationError(
+                "--skip-damaged restores offline only: leave one of it and --online out")
+        }
     }
 
     func run() throws {
+        do {
+            try restore()
+        } catch let error as SessionsError {
+            guard force, let refusal = Self.forceRefusal(error) else { throw error }
+            Output.diagnose(refusal)
+            throw ExitCode(ExitStatus.usage.rawValue)
+        }
+    }
+
+    /// What `--force` says of an error that an option of its own would lift; nil for every other.
+    static func forceRefusal(_ error: SessionsError) -> String? {
+        switch error {
+        case .damagedChunks, .brokenChain, .otherDevice:
+            "--force lifts nothing by itself; what applies here: \(error)"
+        default: nil
+        }
+    }
+
+    /// What was asked for, for the domain.
+    func request() throws -> RestoreRequest {
         var request = RestoreRequest(session: try session.required())
         request.device = device ?? dev
         request.dryRun = dryRun
-        request.force = force
         request.online = online
+        request.skipsDamaged = skipDamaged
+        request.acceptsWrites = acceptWrites
+        request.acceptsOtherDevice = otherDevice
+        return request
+    }
+
+    private func restore() throws {
         let service = try SnapshotService.forFiles(
             to: "restore a device", named: session.named)
         // The first signal stops cleanly between two writes.
         clinux_catch_interrupts()
         let progress = ProgressPrinter(isInteractive: Terminal.isInteractive)
         let outcome = try service.restore(
-            request,
+            request(),
             control: RestoreControl(
                 report: { progress.show($0) }, isCancelled: { clinux_interrupted() != 0 }))
         progress.end()
-        let bytes = ByteCount(outcome.report.totals.bytes).formatted
-        let sessions =
-            outcome.chain.count == 1
-            ? "session \(outcome.session.record.name)"
-            : "session \(outcome.session.record.name) and the \(outcome.chain.count - 1) after it"
-        if dryRun {
-            try Output.print(
-                """
-                \(Output.visible(outcome.device)): \(sessions) can be restored: \(bytes) read and \
-                checked, nothing written.
-                """)
-            return
-        }
+        let damage = outcome.report.damage
+        Self.list(damage)
         if outcome.isOnline {
             // Somebody has to see its end.
             try MonitorLauncher.ensureRunning(service.layout)
-            return try Output.print(
-                """
-                \(Output.visible(outcome.device)): restoring \(sessions) online: \(bytes) to put \
-                back. It shows what it was before that mount, and can be mounted now.
-                `dmsnap status` shows how much is back.
-                """)
         }
-        let damage = outcome.report.damage
-        if damage.isEmpty {
-            try Output.print(
-                """
-                \(Output.visible(outcome.device)): restored \(sessions): \(bytes) put back. It is \
-                what it was before that mount.
-                """)
-        } else {
-            try Self.report(damage, outcome)
-        }
+        try Output.print(summary(of: outcome))
         if let undo = outcome.undo {
-            try Output.print("To undo it: dmsnap restore --session \(undo)")
+            try Output.print("To undo it: dmsnap restore --session \(Output.visible(undo.text))")
         }
         if !damage.isEmpty { throw ExitCode(ExitStatus.damaged.rawValue) }
     }
 
-    /// What a forced restore had to leave out: all of it, since the device is otherwise as it was.
-    private static func report(_ damage: Damage, _ outcome: RestoreOutcome) throws {
+    /// What the device is now, and no more than is known of it.
+    private func summary(of outcome: RestoreOutcome) -> String {
+        let device = Output.visible(outcome.device)
+        let bytes = ByteCount(outcome.report.totals.bytes).formatted
+        let first = "session \(Output.visible(outcome.session.record.name))"
+        let later = outcome.chain.count - 1
+        let sessions = later == 0 ? first : "\(first) and the \(later) after it"
+        let lost = outcome.report.damage.bytes
+        let but = lost == 0 ? "" : " but for \(lost) bytes that can't be read"
+        if dryRun {
+            return "\(device): \(sessions) can be restored\(but): \(bytes) read and checked, "
+                + "nothing written."
+        }
+        // Whether what was accepted applied is not known here: the proof is missing either way.
+        let accepted = acceptances.joined(separator: " and ")
+        let caveat = accepted.isEmpty ? "" : " but for what no session has (\(accepted) was given)"
+        if outcome.isOnline {
+            return """
+                \(device): restoring \(sessions) online: \(bytes) to put back. It shows what it was \
+                before that mount\(caveat), and can be mounted now.
+                `dmsnap status` shows how much is back.
+                """
+        }
+        if lost > 0 {
+            return "\(device): restored \(sessions)\(but). It is NOT what it was before that mount."
+        }
+        return """
+            \(device): restored \(sessions): \(bytes) put back. It is what it was before that \
+            mount\(caveat).
+            """
+    }
+
+    private var acceptances: [String] {
+        (acceptWrites ? ["--accept-writes"] : []) + (otherDevice ? ["--other-device"] : [])
+    }
+
+    /// What had to be left out: all of it, since the device is otherwise as it was.
+    private static func list(_ damage: Damage) {
         for range in damage {
             Output.diagnose(
                 "not restored: bytes \(range.range.bytes.lowerBound) to "
@@ -101,10 +160,5 @@ struct Restore: ParsableCommand {
         if !damage.isComplete {
             Output.diagnose("not restored: and \(damage.rangeCount - UInt64(damage.count)) more")
         }
-        try Output.print(
-            """
-            \(Output.visible(outcome.device)): restored session \(outcome.session.record.name) but \
-            for \(damage.bytes) bytes that can't be read. It is NOT what it was before that mount.
-            """)
     }
 }

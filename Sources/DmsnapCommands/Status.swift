@@ -44,7 +44,7 @@ struct Status: ParsableCommand {
             guard let merge = one.merge else { continue }
             try Output.print(
                 """
-                \(Output.visible(one.path)): restoring session \(merge.session) online: \
+                \(Output.visible(one.path)): restoring session \(Output.visible(merge.session)) online: \
                 \(merge.percent) % back
                 """)
             if let failure = merge.failure {
@@ -55,7 +55,8 @@ struct Status: ParsableCommand {
             guard let warning = one.warning, warning != one.merge?.failure else { continue }
             try Output.print(
                 """
-                warning: \(Output.visible(warning)): sessions up to now restore only with --force
+                warning: \(Output.visible(warning)): sessions up to now restore only with \
+                --accept-writes
                 """)
         }
     }

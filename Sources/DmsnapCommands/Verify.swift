@@ -31,7 +31,7 @@ struct Verify: ParsableCommand {
         let later = outcome.chain.count - 1
         try Output.print(
             """
-            session \(outcome.session.record.name): good: \
+            session \(Output.visible(outcome.session.record.name)): good: \
             \(ByteCount(outcome.totals.bytes).formatted) in \(outcome.totals.chunks) chunks read \
             and checked\(later == 0 ? "" : ", with the \(later) sessions after it")
             """)

@@ -123,7 +123,7 @@ struct Reconciler {
             log.error(
                 """
                 \(reason): what it wrote is in no session, and sessions up to now restore only with \
-                --force; use \(service.path(of: one.activation)) instead
+                --accept-writes; use \(service.path(of: one.activation)) instead
                 """)
         }
     }

@@ -27,8 +27,12 @@ public enum SessionsError: Error, Sendable {
     case archiveStopped(session: String)
     /// A session's store or archive is damaged.
     case damagedStore(session: String, reason: String)
+    /// Some of a session's data is damaged or can't be read, and the rest can be restored without it.
+    case damagedChunks(session: String, reason: String)
     /// The device isn't as the chain's last session left it.
     case brokenChain(device: String, session: String, reason: String)
+    /// The session's device, by its name, is another one than was activated.
+    case otherDevice(device: String, session: String)
     /// Only root may.
     case notRoot(String)
     /// The service has no password yet.
@@ -80,9 +84,16 @@ extension SessionsError: CustomStringConvertible {
             "\(path): \(reason); put it back from a backup, or move it away to go on without it"
         case .damagedStore(let session, let reason):
             "session \(session): its data is damaged: \(reason); nothing was written"
+        case .damagedChunks(let session, let reason):
+            "session \(session): its data is damaged: \(reason); nothing was written; "
+                + "give --skip-damaged to restore the rest"
         case .brokenChain(let device, let session, let reason):
             "\(device): \(reason), so session \(session) would not make it what it was; "
-                + "nothing was written; --force restores all the same"
+                + "nothing was written; give --accept-writes to restore all the same"
+        case .otherDevice(let device, let session):
+            "\(device): it is another one than was activated, so session \(session) is not its own; "
+                + "nothing was written; name the right one with --device, or give --other-device to "
+                + "restore to this one all the same"
         case .notRoot(let action):
             "only root may \(action); try it with sudo"
         case .noPassword:
@@ -140,7 +151,9 @@ extension SessionsError {
         case .unsuitable, .configuration: .usage
         case .noSuchDevice, .notActivated, .noSuchSession, .missingDirectory: .noInput
         case .busy: .busy
-        case .invalidSession, .damagedRecord, .damagedStore, .brokenChain: .damaged
+        case .invalidSession, .damagedRecord, .damagedStore, .damagedChunks, .brokenChain,
+            .otherDevice:
+            .damaged
         case .notRoot, .noPassword, .wrongPassword, .passfile: .denied
         case .noDeviceMapper: .noDeviceMapper
         case .interrupted, .restoreFailed, .archiveFailed, .archiveStopped, .monitor: .ioError

@@ -46,14 +46,17 @@ public struct SnapshotService: Sendable {
     ///
     /// - Parameters:
     ///   - action: for the message: `restore a device`.
-    ///   - path: what the user named; nil if it is no path.
+    ///   - path: what the user named: a session's name, or a path.
     /// - Throws: `notRoot`, `configuration`.
     public static func forFiles(
         to action: String, named path: String?
     ) throws(SessionsError) -> SnapshotService {
         let kernel = HostKernel.withoutDeviceMapper
         if geteuid() == 0 { return try SnapshotService(kernel: kernel) }
-        guard path?.contains("/") == true else { throw .notRoot(action) }
+        // A bare name may be a file's that lies where the user is.
+        guard let path, path.contains("/") || Files.exists(FilePath(path)) else {
+            throw .notRoot(action)
+        }
         return SnapshotService(unprivileged: kernel)
     }
 

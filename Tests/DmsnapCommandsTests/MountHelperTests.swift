@@ -40,6 +40,30 @@ import Testing
         #expect(helper.options == [])
     }
 
+    @Test("Another mount namespace goes on to mount(8), and -f is found among other letters")
+    func flags() throws {
+        #expect(
+            try MountHelper(["d", "/mnt", "-N", "/proc/1/ns/mnt"]).flags == [
+                "-N", "/proc/1/ns/mnt",
+            ])
+        #expect(try MountHelper(["d", "/mnt", "-sf"]).isFake)
+        #expect(try !MountHelper(["d", "/mnt", "-N", "/tmp/f", "-v"]).isFake)
+    }
+
+    @Test("What fails has one of mount(8)'s exit statuses")
+    func statuses() {
+        for (error, status) in [
+            (.notRoot("mount"), 1), (.wrongPassword, 1), (.noPassword, 1),
+            (.passfile(path: "p", reason: "r"), 1), (.noDeviceMapper("r"), 2),
+            (.internalFault("r"), 4), (.busy(device: "d", reason: "r", advice: "a"), 32),
+            (.noSuchDevice("d"), 32), (.unsuitable(device: "d", reason: "r"), 32),
+            (.configuration(path: "p", reason: "r"), 32), (.monitor("r"), 32),
+        ] as [(SessionsError, Int32)] {
+            #expect(MountStatus(error).rawValue == status, "\(error)")
+        }
+        #expect(MountStatus(Errno.noMemory) == .system)
+    }
+
     @Test("Options may come before the names and more than once")
     func order() throws {
         let helper = try MountHelper(["-o", "ro", "d", "-o", "noexec,passfile=/p", "/mnt", "-n"])

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Sessions
 import Testing
 
 @testable import DmsnapCommands
@@ -118,13 +119,51 @@ import Testing
         #expect(activate.password.passfile == "F")
         #expect(activate.chunkSize == "8K")
         #expect(activate.storeDir == "/s")
-        let restore = try parse("restore S --device D --dry-run --force", as: Restore.self)
-        #expect(restore.device == "D")
-        #expect(restore.dryRun && restore.force)
-        let plain = try parse("restore S", as: Restore.self)
-        #expect(plain.device == nil && !plain.dryRun && !plain.force)
         let passwd = try parse("passwd --passfile N --old-passfile O", as: Passwd.self)
         #expect(passwd.passfile == "N" && passwd.oldPassfile == "O")
+    }
+
+    @Test("Each option of restore asks for its own thing, and none for another's")
+    func restoreOptions() throws {
+        let plain = try parse("restore S", as: Restore.self).request()
+        #expect(plain.session == "S" && plain.device == nil)
+        for (option, asked) in [
+            ("--dry-run", \RestoreRequest.dryRun), ("--online", \.online),
+            ("--skip-damaged", \.skipsDamaged), ("--accept-writes", \.acceptsWrites),
+            ("--other-device", \.acceptsOtherDevice),
+        ] {
+            let request = try parse("restore S \(option)", as: Restore.self).request()
+            for path in Self.flags { #expect(request[keyPath: path] == (path == asked)) }
+        }
+        for option in ["--device", "--dev"] {
+            #expect(try parse("restore S \(option) D", as: Restore.self).request().device == "D")
+        }
+        #expect(try #require(refusal("restore S --device D --dev D")).status == 64)
+        #expect(try #require(refusal("restore S --online --skip-damaged")).status == 64)
+    }
+
+    static var flags: [KeyPath<RestoreRequest, Bool>] {
+        [\.dryRun, \.online, \.skipsDamaged, \.acceptsWrites, \.acceptsOtherDevice]
+    }
+
+    @Test("--force lifts nothing, is in no short help, and names the option that does")
+    func force() throws {
+        let forced = try parse("restore S --force", as: Restore.self)
+        #expect(forced.force)
+        let request = try forced.request()
+        for path in Self.flags { #expect(!request[keyPath: path]) }
+        #expect(!Dmsnap.helpMessage(for: Restore.self).contains("--force"))
+        for (error, option) in [
+            (SessionsError.brokenChain(device: "D", session: "S", reason: "R"), "--accept-writes"),
+            (.damagedChunks(session: "S", reason: "R"), "--skip-damaged"),
+            (.otherDevice(device: "D", session: "S"), "--other-device"),
+        ] {
+            let text = try #require(Restore.forceRefusal(error))
+            #expect(text.hasPrefix("--force lifts nothing by itself; what applies here: "))
+            #expect(text.contains("give \(option)"))
+        }
+        #expect(Restore.forceRefusal(.damagedStore(session: "S", reason: "R")) == nil)
+        #expect(Restore.forceRefusal(.busy(device: "D", reason: "R", advice: "A")) == nil)
     }
 
     @Test("--json is there where the contract has it", arguments: withJSON)

@@ -15,7 +15,7 @@ import Testing
                 "--store-dir /a --chunk-size 8K activate D",
                 "activate --store-dir /a --chunk-size 8K D"
             ),
-            ("--device D --force restore S", "restore --device D --force S"),
+            ("--device D --accept-writes restore S", "restore --device D --accept-writes S"),
         ])
     func moved(words: String, ordered: String) {
         #expect(VerbFirst.ordered(split(words)) == split(ordered))
@@ -25,7 +25,8 @@ import Testing
         "What has its verb first, or none, stays as it is",
         arguments: [
             "", "activate D", "activate --dev D", "status", "--help", "--version", "-h",
-            "--dev D", "--dev", "-- activate", "--json -- status", "status --json -- x",
+            "--dev D", "--dev", "--generate-completion-script zsh",
+            "-- activate", "--json -- status", "status --json -- x",
         ])
     func unmoved(words: String) {
         #expect(VerbFirst.ordered(split(words)) == split(words))

@@ -15,10 +15,10 @@ extension IntegrationTests {
                 }
                 let log = try await sh("cat /run/dmsnap/monitor.log")
                 #expect(log.contains(rig.device))
-                #expect(log.contains("--force"))
+                #expect(log.contains("--accept-writes"))
                 try await rig.mounted("echo y > y")
                 try await Dmsnap.refuses(
-                    ["restore", "--session", session.name], status: 65, saying: ["--force"])
+                    ["restore", "--session", session.name], status: 65, saying: ["--accept-writes"])
                 // The mounts after it have a chain of their own, and restore.
                 let later = try #require(try await rig.sessions().last)
                 try await rig.restore(later)
@@ -74,7 +74,7 @@ extension IntegrationTests {
                 let before = try await rig.checksum()
                 let new = try await rig.mounted("echo z > z")
                 try await Dmsnap.refuses(
-                    ["restore", "--session", old.name], status: 65, saying: ["--force"])
+                    ["restore", "--session", old.name], status: 65, saying: ["--accept-writes"])
                 try await rig.restore(new)
                 #expect(try await rig.checksum() == before)
             }

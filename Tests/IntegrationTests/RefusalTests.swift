@@ -1,3 +1,4 @@
+import SystemPackage
 import Testing
 
 extension IntegrationTests {
@@ -72,6 +73,77 @@ extension IntegrationTests {
                     ["deactivate", rig.device, "--passfile", Dmsnap.passfile], status: 77,
                     saying: ["no password", "dmsnap passwd"])
                 try await sh("mv /etc/dmsnap/password.aside /etc/dmsnap/password")
+            }
+        }
+
+        private func onTerminal(_ how: String, _ typed: String, _ words: [String]) async throws
+            -> [String]
+        {
+            let script = FilePath(#filePath).removingLastComponent().appending("terminal.py")
+            let output = try await run(
+                "/usr/bin/python3", [script.string, how, typed, Dmsnap.program] + words)
+            #expect(output.status == 0, "\(output.err)")
+            return output.out.split(separator: "\n").map(String.init)
+        }
+
+        @Test("A signal at the prompt gives the terminal its echo back, and does what it does")
+        func terminal() async throws {
+            try await Rig.with(.image) { rig in
+                try await rig.activate()
+                let words = ["deactivate", rig.device]
+                for (how, number) in [("INT", 2), ("QUIT", 3), ("HUP", 1), ("TERM", 15)] {
+                    let steps = try await onTerminal(how, "", words)
+                    #expect(steps == ["signal \(number) echo 1"])
+                }
+                #expect(try await rig.status().state == "armed")
+                #expect(try await onTerminal("NONE", "guess", words) == ["status 77 echo 1"])
+                // Stopped and continued, it asks again, and nothing typed is shown.
+                let steps = try await onTerminal("TSTP", Dmsnap.password, words)
+                #expect(steps == ["stopped 1 echo 1", "status 0 echo 1"])
+                #expect(try await Dmsnap.status().isEmpty)
+            }
+        }
+
+        @Test("A password comes through standard input and pipes, and is set without device-mapper")
+        func pipes() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh(
+                    """
+                    printf '%s\\n' '\(Dmsnap.password)' |
+                        dmsnap activate \(rig.device) --passfile - --store-dir \(rig.base)
+                    """)
+                try await sh(
+                    "cat \(Dmsnap.passfile) | dmsnap deactivate \(rig.device) --passfile /dev/stdin"
+                )
+                try await sh(
+                    """
+                    mkfifo -m 666 \(rig.directory)/fifo
+                    cat \(Dmsnap.passfile) > \(rig.directory)/fifo &
+                    dmsnap activate \(rig.device) --passfile \(rig.directory)/fifo \
+                        --store-dir \(rig.base)
+                    """)
+                // A process of a mount namespace that has no control device, as in a container.
+                try await sh(
+                    """
+                    unshare --mount sh -euc '
+                        mount -t tmpfs none /dev/mapper
+                        dmsnap passwd --passfile \(Dmsnap.passfile) --old-passfile - \
+                            < \(Dmsnap.passfile)'
+                    """)
+            }
+        }
+
+        @Test("Nothing is uninstalled while a device is activated")
+        func uninstall() async throws {
+            try await Rig.with(.image) { rig in
+                try await rig.activate()
+                let root = FilePath(#filePath).removingLastComponent().removingLastComponent()
+                    .removingLastComponent()
+                let output = try await run("make", ["-s", "-C", root.string, "uninstall"])
+                #expect(output.status != 0)
+                #expect(output.out.contains("  \(rig.device)\n"))
+                #expect(output.out.contains("dmsnap deactivate"))
+                #expect(try await rig.status().state == "armed")
             }
         }
 
@@ -155,7 +227,7 @@ extension IntegrationTests {
             }
         }
 
-        @Test("A session whose device was written since is not restored (65) without --force")
+        @Test("A session whose device was written since restores with --accept-writes alone (65)")
         func brokenChain() async throws {
             try await Rig.with(.image) { rig in
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
@@ -166,9 +238,17 @@ extension IntegrationTests {
                 let changed = try await rig.checksum()
                 try await Dmsnap.refuses(
                     ["restore", "--session", session.name], status: 65,
-                    saying: [rig.device, session.name, "--force"])
+                    saying: [rig.device, session.name, "--accept-writes"])
+                // --force lifts nothing, and says what would.
+                try await Dmsnap.refuses(
+                    ["restore", "--session", session.name, "--force"], status: 64,
+                    saying: ["--force lifts nothing", rig.device, "give --accept-writes"])
+                try await Dmsnap.refuses(
+                    [
+                        "restore", "--session", session.name, "--skip-damaged", "--other-device",
+                    ], status: 65, saying: ["--accept-writes"])
                 #expect(try await rig.checksum() == changed)
-                try await rig.restore(session, ["--force"])
+                try await rig.restore(session, ["--accept-writes"])
                 #expect(try await rig.checksum() != changed)
             }
         }

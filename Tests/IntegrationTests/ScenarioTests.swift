@@ -97,7 +97,7 @@ extension IntegrationTests {
             }
         }
 
-        @Test("Put back while not activated, a device is not taken forward again without --force")
+        @Test("Put back while not activated, a device is not taken forward again")
         func noWayForward() async throws {
             try await Rig.with(.image) { rig in
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
@@ -110,7 +110,7 @@ extension IntegrationTests {
                 #expect(try await rig.checksum() == first)
                 try await Dmsnap.refuses(
                     ["restore", "--session", two.name], status: 65,
-                    saying: [one.name, "--force"])
+                    saying: [one.name, "--accept-writes"])
                 #expect(try await rig.checksum() == first)
             }
         }

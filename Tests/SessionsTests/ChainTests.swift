@@ -51,7 +51,7 @@ import Testing
             try world.service().restore(RestoreRequest(session: first))
         }
         #expect(error?.exitStatus == .damaged)
-        #expect(error?.description.contains("--force") == true)
+        #expect(error?.description.contains("--accept-writes") == true)
         try world.activate(disk)
         try world.session()
         #expect(Set(try world.sessions().map(\.record.chain)).count == 2)

@@ -1,5 +1,6 @@
 import Block
 import ExceptionStore
+import Glibc
 import KernelSimulation
 import StoreTesting
 import SystemPackage
@@ -9,17 +10,23 @@ import Testing
 
 @Suite struct ConfigurationTests {
     private func read(_ text: String) throws -> Configuration {
+        try read(Array(text.utf8))
+    }
+
+    private func read(_ bytes: [UInt8]) throws -> Configuration {
         let directory = try TemporaryDirectory()
         let layout = Layout(root: directory.path)
         try Files.makeDirectory(layout.configuration.removingLastComponent())
-        try Files.replace(layout.configuration, with: Array(text.utf8))
+        try Files.replace(layout.configuration, with: bytes)
         return try Configuration(reading: layout)
     }
 
-    @Test("Without a file, and with an empty one, the defaults hold")
+    @Test("Without a file, and with one that sets nothing, the defaults hold")
     func defaults() throws {
         let layout = Layout(root: try TemporaryDirectory().path)
-        for configuration in [try Configuration(reading: layout), try read("")] {
+        for configuration in [
+            try Configuration(reading: layout), try read("\n"), try read("# nothing\n\t \n"),
+        ] {
             #expect(configuration.sessionsDirectory.string.hasSuffix("/snapshot"))
             #expect(!configuration.keepsEmptySessions)
             #expect(configuration.chunkSize == .kernelDefault)
@@ -65,6 +72,42 @@ import Testing
         #expect(error?.description.contains(part) == true, "\(error?.description ?? "")")
         #expect(error?.description.contains("etc/dmsnap/dmsnap.toml") == true)
         #expect(error?.exitStatus == .usage)
+    }
+
+    @Test(
+        "What a power cut leaves of a file, and what is no text, is refused and not the defaults",
+        arguments: [
+            ([], "empty"), ([0, 0, 0, 0], "zero bytes"), (Array("[store]\n".utf8) + [0], "zero"),
+            (Array("# caf".utf8) + [0xe9], "no UTF-8"),
+            (Array("[sessions]\ndirectory = \"/caf".utf8) + [0xe9, 0x22], "no UTF-8"),
+            (Array("[sessions]\ndirectory = \"/caf\u{FFFD}\"".utf8), "sessions.directory"),
+            (Array("[sessions]\ndirectory = \"/caf\\uFFFD\"".utf8), "sessions.directory"),
+            (Array("[sessions]\ndirectory = \"/a\\u0000b\"".utf8), "zero character"),
+        ] as [([UInt8], String)])
+    func silent(bytes: [UInt8], part: String) throws {
+        let error = #expect(throws: SessionsError.self) { try read(bytes) }
+        #expect(error?.description.contains(part) == true, "\(error?.description ?? "")")
+        #expect(error?.exitStatus == .usage)
+    }
+
+    @Test("What is no regular file is refused at once, a FIFO that nobody writes to as well")
+    func irregular() throws {
+        for kind in ["fifo", "directory", "device"] {
+            let directory = try TemporaryDirectory()
+            let layout = Layout(root: directory.path)
+            let path = layout.configuration
+            try Files.makeDirectory(path.removingLastComponent())
+            unsafe path.withPlatformString { name in
+                switch kind {
+                case "fifo": #expect(unsafe mkfifo(name, 0o600) == 0)
+                case "directory": #expect(unsafe mkdir(name, 0o700) == 0)
+                default: #expect(unsafe symlink("/dev/zero", name) == 0)
+                }
+            }
+            let error = #expect(throws: SessionsError.self) { try Configuration(reading: layout) }
+            #expect(error?.exitStatus == .usage, "\(kind)")
+            #expect(error?.description.contains("no regular file") == true, "\(kind)")
+        }
     }
 
     @Test("The configured directory and chunk size are those of an activation")

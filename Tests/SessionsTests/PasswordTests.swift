@@ -100,7 +100,8 @@ import Testing
     func passfile() throws {
         for (text, expected) in [
             ("secret\n", "secret"), ("secret", "secret"), ("two words \n", "two words "),
-            ("a\nb\n", "a\nb"), ("dos\r\n", "dos"),
+            ("a\nb\n", "a\nb"), ("dos\r\n", "dos"), ("two\n\n", "two\n"), ("cr\r", "cr\r"),
+            ("cr\r\r\n", "cr\r"),
         ] {
             let file = try directory.file("pass", Array(text.utf8))
             try setMode(file, 0o600)
@@ -122,12 +123,57 @@ import Testing
         #expect(error?.description.contains("secret") == false)
     }
 
+    @Test("A password comes through a pipe by any of its names, and no mode is asked for")
+    func pipes() throws {
+        let fifo = directory.path.appending("fifo")
+        #expect(unsafe fifo.withPlatformString { unsafe mkfifo($0, 0o666) } == 0)
+        for isNamed in [true, false] {
+            let ends = try FileDescriptor.pipe()
+            defer { try? ends.readEnd.close() }
+            let path = isNamed ? fifo : FilePath("/dev/fd/\(ends.readEnd.rawValue)")
+            DispatchQueue.global().async {
+                do {
+                    let writer = isNamed ? try FileDescriptor.open(fifo, .writeOnly) : ends.writeEnd
+                    // In pieces, as a program that is slow writes it.
+                    let parts: [[UInt8]] = [[0x73, 0xff], [0x74], [0x0a]]
+                    for part in parts { try writer.writeAll(part) }
+                    try writer.close()
+                    if isNamed { try ends.writeEnd.close() }
+                } catch {
+                    Issue.record(error)
+                }
+            }
+            #expect(try ServicePassword.read(passfile: path) == [0x73, 0xff, 0x74])
+        }
+    }
+
+    @Test("A password's bytes need not be UTF-8, and no others are equal to them")
+    func bytes() throws {
+        try password.set([0xff, 0xfe], old: nil)
+        #expect(throws: SessionsError.self) { try password.verify([0xfe, 0xff]) }
+        try password.verify([0xff, 0xfe])
+    }
+
+    @Test("What is left of a hash after a power cut is told, and is no wrong guess")
+    func noHash() throws {
+        try password.set([1], old: nil)
+        for left in [[], [0, 0, 0], Array("\n".utf8)] as [[UInt8]] {
+            try Files.replace(password.layout.password, with: left)
+            let error = #expect(throws: SessionsError.self) { try password.verify([1]) }
+            #expect(error?.exitStatus == .damaged)
+            #expect(error?.description.contains(password.layout.password.string) == true)
+        }
+    }
+
     @Test("A password file that is missing, empty, too long or a directory is refused")
     func badPassfile() throws {
         let empty = try directory.file("empty", Array("\n".utf8))
         let long = try directory.file("long", [UInt8](repeating: 1, count: 5000))
         for file in [empty, long] { try setMode(file, 0o600) }
-        for path in [empty, long, directory.path, directory.path.appending("missing")] {
+        let bad: [FilePath] = [
+            empty, long, directory.path, directory.path.appending("missing"), "/dev/zero",
+        ]
+        for path in bad {
             let error = #expect(throws: SessionsError.self) {
                 try ServicePassword.read(passfile: path)
             }

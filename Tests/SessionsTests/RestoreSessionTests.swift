@@ -123,13 +123,16 @@ import Testing
         #expect(try world.kernel.bytes(of: disk) == states[0])
     }
 
-    @Test("What was forced over a break stays broken")
-    func forced() throws {
+    @Test("What was restored over a break stays broken")
+    func acceptedWrites() throws {
         let (world, disk, names, _) = try chain(false)
         try TemporaryDirectory.patch(disk, at: 512, [1, 2, 3])
         var request = RestoreRequest(session: names[2])
         #expect(try refusal(world, request, disk)?.exitStatus == .damaged)
-        request.force = true
+        request.skipsDamaged = true
+        request.acceptsOtherDevice = true
+        #expect(try refusal(world, request, disk)?.exitStatus == .damaged)
+        request.acceptsWrites = true
         _ = try world.service().restore(request)
         #expect(try refusal(world, .init(session: names[0]), disk)?.exitStatus == .damaged)
         #expect(try world.activate(disk).nextIndex == 0)
@@ -154,7 +157,7 @@ import Testing
 
     // An equal fingerprint doesn't prove that nothing was written, so a crash before the first write
     // can't be told from one after it.
-    @Test("Cut short before its first write, a restore is completed first, or a later one forced")
+    @Test("Cut short before its first write, a restore goes first, or a later one accepts writes")
     func cutShortEarly() throws {
         let (whole, _, names, _) = try chain(false)
         let steps = try Steps.counting {
@@ -203,7 +206,8 @@ import Testing
         let small = try world.kernel.addDisk("sdb", [UInt8](repeating: 0, count: 4096))
         var request = RestoreRequest(session: names[0])
         request.device = small.string
-        request.force = true
+        request.acceptsWrites = true
+        request.acceptsOtherDevice = true
         #expect(try refusal(world, request, small)?.exitStatus == .usage)
         #expect(
             try refusal(world, .init(session: "sdx_20260101T000000Z"), disk)?.exitStatus
@@ -211,7 +215,14 @@ import Testing
         // Another disk has the old one's name now.
         world.kernel.removeDisk(disk)
         try world.kernel.addDisk("sda", states[3], hardware: ["serial:2"])
-        #expect(try refusal(world, .init(session: names[0]), disk)?.exitStatus == .damaged)
+        var own = RestoreRequest(session: names[0])
+        own.acceptsWrites = true
+        let other = try refusal(world, own, disk)
+        #expect(other?.exitStatus == .damaged)
+        #expect(other?.description.contains("--other-device") == true)
+        own.acceptsOtherDevice = true
+        _ = try world.service().restore(own)
+        #expect(try world.kernel.bytes(of: disk) == states[0])
     }
 
     @Test("A session's directory serves as its name")

@@ -77,10 +77,6 @@ int clinux_run(const char *path, char *const arguments[]);
 // Tells systemd (sd_notify(3)'s protocol) `state`, such as `READY=1`; 0 where there is no systemd.
 int clinux_notify(const char *state);
 
-// Turns the terminal's echo off (and back on with what it returned); -1 if `fd` is no terminal.
-int clinux_echo_off(int fd);
-void clinux_echo_on(int fd);
-
 // Runs `arguments` (NULL-terminated) in a session of its own, detached from the terminal and the
 // caller: standard input from /dev/null, output to `log_path` (appended, 0600), one descriptor
 // `ready_fd` kept open as descriptor 3 (or -1 for none). Returns the process, or -1 with errno.
@@ -115,5 +111,19 @@ int clinux_guard_start(const char *name, struct clinux_guard *guard);
 // Lets it go, and waits for its end. If the device isn't resumed the guard does it first: 0, or -1 if
 // it couldn't. If it is, the result says nothing.
 int clinux_guard_end(struct clinux_guard *guard, int is_resumed);
+
+// Turns the echo of the terminal `fd` off until `clinux_prompt_end`; -1 if it is no terminal. A signal
+// that ends or stops the process meanwhile gives the terminal its echo back before it does so; after a
+// stop the echo is off again, and a read(2) that was under way fails with EINTR. One at a time.
+int clinux_prompt_begin(int fd);
+void clinux_prompt_end(void);
+
+// Runs `arguments` with the caller's input and output and waits, deaf to SIGINT and SIGQUIT meanwhile
+// as system(3) is; its exit status, 128 and the number of the signal that ended it, or -1 with errno.
+int clinux_run_visibly(const char *path, char *const arguments[]);
+
+// Takes LO_FLAGS_AUTOCLEAR off a loop device that somebody else attached with it: it then stays when
+// nobody has it open. 0, or -1 with errno.
+int clinux_loop_keep(int loop_fd);
 
 #endif

@@ -71,11 +71,6 @@ extension SnapshotService {
 
     /// A session by its name, its directory's path, or an archive file's.
     public func session(named text: String) throws(SessionsError) -> Session {
-        if text.contains("/"), let path = try? Files.resolve(FilePath(text)),
-            (try? FileStatus(path).kind) == .regular
-        {
-            return try session(inArchive: path)
-        }
         let directory: FilePath? =
             if text.contains("/") {
                 FilePath(text)
@@ -84,6 +79,12 @@ extension SnapshotService {
                     Files.exists(Layout.record(in: $0))
                 }
             }
+        // A bare name is a session's before it is that of a file which happens to lie here.
+        if text.contains("/") || directory == nil, let path = try? Files.resolve(FilePath(text)),
+            (try? FileStatus(path).kind) == .regular
+        {
+            return try session(inArchive: path)
+        }
         guard let directory, Files.exists(Layout.record(in: directory)),
             let resolved = try? Files.resolve(directory)
         else { throw .noSuchSession(text) }

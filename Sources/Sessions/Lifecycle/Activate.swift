@@ -21,20 +21,23 @@ extension SnapshotService {
     ///   - device: any path of a block device, or an image file's.
     ///   - chunkSize: of the stores; the configuration's if nil.
     ///   - directory: the sessions' base directory; the configuration's if nil.
+    ///   - loop: a loop device over all of an image, which is used instead of a new one: whoever made
+    ///     it (mount(8)) can't let go of it now.
     /// - Throws: `busy` if anything uses the device, `unsuitable` with the reason.
     public func activate(
-        _ device: String, chunkSize: ChunkSize? = nil, directory: FilePath? = nil
+        _ device: String, chunkSize: ChunkSize? = nil, directory: FilePath? = nil,
+        taking loop: FilePath? = nil
     ) throws(SessionsError) -> ActivationOutcome {
         try asSessionsError {
             try Files.makeDirectory(layout.runDirectory)
             return try FileLock.holding(layout.activationLock) {
-                try activateLocked(device, chunkSize: chunkSize, directory: directory)
+                try activateLocked(device, chunkSize: chunkSize, directory: directory, loop)
             }
         }
     }
 
     private func activateLocked(
-        _ device: String, chunkSize: ChunkSize?, directory: FilePath?
+        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, _ loop: FilePath?
     ) throws -> ActivationOutcome {
         try refuseUnlessText(device)
         if let known = try find(device) {
@@ -50,10 +53,10 @@ extension SnapshotService {
         }
         let path = try Files.resolve(FilePath(device))
         guard try kernel.status(path).kind == .regular else {
-            return try activateNew(device, chunkSize: chunkSize, directory: directory)
+            return try activateNew(device, chunkSize: chunkSize, directory: directory, nil)
         }
         return try holding(image: path) {
-            try activateNew(device, chunkSize: chunkSize, directory: directory)
+            try activateNew(device, chunkSize: chunkSize, directory: directory, loop)
         }
     }
 
@@ -72,9 +75,9 @@ extension SnapshotService {
     }
 
     private func activateNew(
-        _ device: String, chunkSize: ChunkSize?, directory: FilePath?
+        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, _ loop: FilePath?
     ) throws -> ActivationOutcome {
-        let source = try examine(device)
+        let source = try examine(device, loop)
         let base = try prepareBase(directory ?? configuration.sessionsDirectory)
         let chunk = chunkSize ?? configuration.chunkSize
         guard chunk.bytes.bytes.isMultiple(of: UInt64(source.sector)) else {
@@ -83,7 +86,7 @@ extension SnapshotService {
                 reason: "a chunk of \(chunk) is smaller than its sector of "
                     + "\(source.sector) bytes; give --chunk-size 4K or more")
         }
-        return .activated(try arm(source, base: base, chunk: chunk))
+        return .activated(try arm(source, base: base, chunk: chunk, loop))
     }
 
     /// A device or image that can be activated, as it was found.
@@ -99,12 +102,12 @@ extension SnapshotService {
     }
 
     /// Looks at what is to be activated and refuses what can't be, before anything is touched.
-    private func examine(_ device: String) throws -> Source {
+    private func examine(_ device: String, _ loop: FilePath?) throws -> Source {
         let path = try Files.resolve(FilePath(device))
         let status = try kernel.status(path)
         switch status.kind {
         case .blockDevice: return try examineBlock(device, path)
-        case .regular: return try examineImage(device, path, status)
+        case .regular: return try examineImage(device, path, status, loop)
         default:
             throw SessionsError.unsuitable(
                 device: device, reason: "it is neither a block device nor an image file")
@@ -178,13 +181,16 @@ extension SnapshotService {
     }
 
     private func examineImage(
-        _ device: String, _ path: FilePath, _ status: FileStatus
+        _ device: String, _ path: FilePath, _ status: FileStatus, _ taken: FilePath?
     ) throws -> Source {
         guard status.size.bytes >= 512 else {
             throw SessionsError.unsuitable(
                 device: device, reason: "it is empty; an image has at least one sector")
         }
-        if let loop = try kernel.loops(on: path).first {
+        let attached = try kernel.loops(on: path)
+        if let loop = try attached.first(where: { loop in
+            try loop.path != taken || !loop.isWhole || !uses(of: loop.number).isEmpty
+        }) {
             throw SessionsError.busy(
                 device: device, reason: "it is attached to \(loop.path) already",
                 advice: "detach it with `losetup -d \(loop.path)`, or activate \(loop.path)")
@@ -277,7 +283,9 @@ extension SnapshotService {
     ///
     /// The operation lock is held from before the registry names the activation: nobody takes it
     /// for one whose process has died.
-    private func arm(_ source: Source, base: FilePath, chunk: ChunkSize) throws -> Activation {
+    private func arm(
+        _ source: Source, base: FilePath, chunk: ChunkSize, _ loop: FilePath?
+    ) throws -> Activation {
         let id = UUID().uuidString.lowercased()
         let lock = layout.operationLock(id)
         return try FileLock.holding(lock) {
@@ -288,7 +296,7 @@ extension SnapshotService {
             }
             do {
                 let activation = try register(id, source, base: base, chunk: chunk)
-                try build(activation, undo: &undo)
+                try build(activation, loop, undo: &undo)
                 return try change(id) { $0.phase = .active }
             } catch {
                 throw undo.run(after: error)
@@ -296,11 +304,14 @@ extension SnapshotService {
         }
     }
 
-    private func build(_ activation: Activation, undo: inout Undo) throws {
+    private func build(
+        _ activation: Activation, _ taken: FilePath?, undo: inout Undo
+    ) throws {
         if activation.kind == .image {
-            let loop = try kernel.attachLoop(
-                FilePath(activation.path), sector: activation.sector)
-            undo.add("detaching \(loop.path)") { [kernel] in try kernel.detachLoop(loop.path) }
+            let loop =
+                try taken
+                ?? kernel.attachLoop(FilePath(activation.path), sector: activation.sector).path
+            undo.add("detaching \(loop)") { [kernel] in try kernel.detachLoop(loop) }
         }
         let directory = activation.armedDirectory(activation.store)
         undo.add("removing \(directory)") { try Files.removeDirectory(directory) }

@@ -13,9 +13,13 @@ public struct RestoreRequest: Sendable {
     public var device: String?
     /// Read and check everything, write nothing.
     public var dryRun = false
-    /// Go on where the device is not as the chain's last session left it, and leave out what can't be
-    /// read.
-    public var force = false
+    /// Leave out what can't be read or is damaged, and report it.
+    public var skipsDamaged = false
+    /// Go on where the device is not as the chain's last session left it, and where the chain has a
+    /// gap or a break.
+    public var acceptsWrites = false
+    /// Go on where the session's own device is another one than was activated.
+    public var acceptsOtherDevice = false
     /// Let the kernel put the contents back while the device can be mounted already.
     public var online = false
 
@@ -49,7 +53,8 @@ extension SnapshotService {
     /// restore is itself captured, as an offline session.
     ///
     /// - Throws: `busy` while the device is used or a session of it open, `invalidSession`,
-    ///   `damagedStore`, `brokenChain` unless forced, `interrupted`, `restoreFailed`.
+    ///   `damagedStore`; `damagedChunks`, `brokenChain`, `otherDevice` unless the request lifts it;
+    ///   `interrupted`, `restoreFailed`.
     public func restore(
         _ request: RestoreRequest, control: RestoreControl = RestoreControl()
     ) throws(SessionsError) -> RestoreOutcome {
@@ -109,9 +114,9 @@ extension SnapshotService {
                 device: path, reason: "a program has it open",
                 advice: "find it with `fuser \(path)` and end it, then restore")
         }
-        let chain = try members(of: session, force: request.force)
+        let chain = try members(of: session, force: request.acceptsWrites)
         let current = try registry.read()[id: activation.id] ?? activation
-        if !request.force {
+        if !request.acceptsWrites {
             let last = chain.last?.record
             guard last?.chain == current.chain else {
                 throw SessionsError.brokenChain(
@@ -154,14 +159,14 @@ extension SnapshotService {
         let isOwn =
             request.device == nil
             || (try? Files.resolve(FilePath(session.record.device))) == path
-        let chain = try members(of: session, force: request.force)
+        let chain = try members(of: session, force: request.acceptsWrites)
         guard let last = chain.last else { throw SessionsError.noSuchSession(request.session) }
         try refuseStranger(device, path, session, request)
         let marker = RestoreMarker(of: session)
         // A restore that was cut short left neither the old nor the new contents: it goes on.
         let isGoingOn = marker.names(path) && last.record.end != nil
         let isWhole = try isGoingOn || kernel.fingerprint(path) == last.record.end
-        guard isWhole || request.force else {
+        guard isWhole || request.acceptsWrites else {
             throw SessionsError.brokenChain(
                 device: device, session: session.record.name,
                 reason: "it is not as session \(last.record.name) left it; something has "
@@ -175,15 +180,16 @@ extension SnapshotService {
                 where session.archive != nil && error.exitStatus == .denied
             {
                 // Beside an archive on a medium that can't be written: a restore cut short then goes
-                // on with --force only.
+                // on with --accept-writes only.
             }
             // From the first write on the device is no longer at the end of its chain, and none of
             // the later sessions starts from what it then is. A crash before that write leaves them
             // marked, too: an equal fingerprint doesn't prove that nothing was written, so nobody
-            // can tell. The same restore, run again, completes it; the later ones take --force.
+            // can tell. The same restore, run again, completes it; the later ones take
+            // --accept-writes.
             if isOwn {
                 try markUndone(chain.dropFirst(), by: session)
-                // What is forced over a break doesn't mend it.
+                // What is restored over a break doesn't mend it.
                 if !isWhole { try setEnd(nil, of: last) }
             }
             return nil
@@ -285,7 +291,7 @@ extension SnapshotService {
     private func refuseStranger(
         _ device: String, _ path: FilePath, _ session: Session, _ request: RestoreRequest
     ) throws {
-        guard request.device == nil, !request.force else { return }
+        guard request.device == nil, !request.acceptsOtherDevice else { return }
         let identity = session.record.identity
         let same: Bool
         switch session.record.deviceKind {
@@ -296,9 +302,7 @@ extension SnapshotService {
             same = status.inode == identity.inode && status.fileSystem == identity.fileSystem
         }
         guard same else {
-            throw SessionsError.brokenChain(
-                device: device, session: session.record.name,
-                reason: "it is another one than was activated; name the right one with --device")
+            throw SessionsError.otherDevice(device: device, session: session.record.name)
         }
     }
 
@@ -343,10 +347,10 @@ extension SnapshotService {
             if request.dryRun {
                 return try plan.run(
                     on: target,
-                    options: RestoreOptions(dryRun: true, skipDamaged: request.force),
+                    options: RestoreOptions(dryRun: true, skipDamaged: request.skipsDamaged),
                     control: control)
             }
-            let skips = request.force && !request.online
+            let skips = request.skipsDamaged && !request.online
             let verified = try plan.verify(
                 options: RestoreOptions(skipDamaged: skips), control: control)
             if let report = try beforeWriting(verified, target) { return report }
@@ -367,8 +371,7 @@ extension SnapshotService {
         case .targetSizeDiffers, .originSizesDiffer, .noSources:
             return .unsuitable(device: device, reason: "\(error)")
         case .damaged:
-            return .damagedStore(
-                session: name, reason: "\(error); --force restores the rest")
+            return .damagedChunks(session: name, reason: "\(error)")
         case .changedSinceVerified, .source(_, _, _, .damaged), .source(_, _, _, .ended):
             guard !error.targetTouched else { break }
             return .damagedStore(session: name, reason: "\(error)")

@@ -37,7 +37,8 @@ public struct Configuration: Sendable {
     /// Reads the file if there is one.
     ///
     /// - Throws: `configuration`, naming the key: one that is unknown, or has another type or a
-    ///   value that can't be.
+    ///   value that can't be. So is a file that says nothing at all, as a power cut leaves it:
+    ///   what somebody set is not to become a default in silence.
     public init(reading layout: Layout) throws(SessionsError) {
         self.init(layout: layout)
         let path = layout.configuration
@@ -45,11 +46,28 @@ public struct Configuration: Sendable {
         func refusal(_ reason: String) -> SessionsError {
             .configuration(path: path.string, reason: reason)
         }
-        let text: String
+        let bytes: [UInt8]
         do {
-            text = String(decoding: try Files.read(path, limit: 1 << 20), as: UTF8.self)
+            // First: reading a FIFO would wait for whoever writes to it.
+            guard try FileStatus(path).kind == .regular else {
+                throw refusal("it is no regular file")
+            }
+            bytes = try Files.read(path, limit: 1 << 20)
         } catch {
-            throw .system(error)
+            throw .from(error)
+        }
+        guard !bytes.isEmpty else {
+            throw refusal("it is empty, as a power cut leaves a file; write it again")
+        }
+        guard !bytes.contains(0) else {
+            throw refusal("it has zero bytes in it, as a power cut leaves a file; write it again")
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw refusal("it is no UTF-8")
+        }
+        // The parser's strings end there without a word.
+        guard !text.contains("\\u0000"), !text.contains("\\U00000000") else {
+            throw refusal("it has a zero character (\\u0000) in it, which no value can have")
         }
         let table: TOMLTable
         do {
@@ -89,6 +107,10 @@ public struct Configuration: Sendable {
         case "sessions.directory":
             guard let text = value.string, FilePath(text).isAbsolute else {
                 throw refusal("\(key) is no absolute path")
+            }
+            // It stands for what could not be read, in whatever wrote this.
+            guard !text.unicodeScalars.contains("\u{FFFD}") else {
+                throw refusal("\(key) has the character U+FFFD, which stands for what is no UTF-8")
             }
             sessionsDirectory = FilePath(text)
         case "sessions.keep-empty":

@@ -12,10 +12,19 @@ public struct ServicePassword: Sendable {
     static let penalty: UInt32 = 2
 
     /// The longest password and password file in bytes: libxcrypt's limit is 512.
-    static let limit = 511
+    public static let limit = 511
 
     init(layout: Layout) {
         self.layout = layout
+    }
+
+    /// The password alone, for where there is no device-mapper, as when an image of a system is built.
+    ///
+    /// - Parameter action: what only root may do, for the message: `set the service's password`.
+    /// - Throws: `notRoot`.
+    public static func forRoot(to action: String) throws(SessionsError) -> ServicePassword {
+        guard geteuid() == 0 else { throw .notRoot(action) }
+        return ServicePassword(layout: Layout())
     }
 
     /// Whether one was ever set.
@@ -67,6 +76,12 @@ public struct ServicePassword: Sendable {
     private func check(_ password: [UInt8]) throws {
         var stored = try Files.read(layout.password, limit: 4096)
         if stored.last == UInt8(ascii: "\n") { stored.removeLast() }
+        // What a power cut can leave is no wrong guess, and no password gets past it.
+        guard !stored.isEmpty, !stored.contains(0) else {
+            throw SessionsError.damagedRecord(
+                path: layout.password.string,
+                reason: "there is no hash in it, so every password is wrong")
+        }
         let setting = stored.map { CChar(bitPattern: $0) } + [0]
         guard password.count <= Self.limit, !password.contains(0),
             let hash = Self.hash(password, setting: setting), Self.equal(hash, stored)
@@ -105,31 +120,67 @@ public struct ServicePassword: Sendable {
         return difference == 0
     }
 
-    /// A password from a file: its contents without the newline at the end.
+    /// A password from a file, or from a pipe: its contents without the newline at the end, be it
+    /// `\n` or, from an editor that ends lines so, `\r\n`.
     ///
-    /// - Throws: `passfile` if it can't be read, or if others than its owner may read it.
+    /// - Parameter path: a regular file, a FIFO or another name of a pipe (`/dev/stdin`,
+    ///   `/dev/fd/63`), which are read to their end; `-` is standard input.
+    /// - Throws: `passfile` if it can't be read, or if it is a file that others than its owner may
+    ///   read.
     public static func read(passfile path: FilePath) throws(SessionsError) -> [UInt8] {
+        let isInput = path == "-"
+        func refusal(_ reason: String) -> SessionsError {
+            .passfile(path: isInput ? "(standard input)" : path.string, reason: reason)
+        }
+        var bytes: [UInt8]
         do {
-            let status = try FileStatus(path)
-            guard status.kind == .regular else {
-                throw SessionsError.passfile(path: path.string, reason: "it is no regular file")
+            if isInput {
+                bytes = try readAll(.standardInput, refusal)
+            } else {
+                let file = try FileDescriptor.open(
+                    path, .readOnly, options: [.closeOnExec, .init(rawValue: O_NOCTTY)])
+                bytes = try file.closeAfter { try readAll(file, refusal) }
             }
-            guard status.permissions & 0o077 == 0 else {
-                throw SessionsError.passfile(
-                    path: path.string,
-                    reason: "others than its owner may read or change it; run chmod 600 on it")
-            }
-            var bytes = try Files.read(path, limit: 4096)
-            if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }
-            if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
-            guard !bytes.isEmpty else {
-                throw SessionsError.passfile(path: path.string, reason: "it is empty")
-            }
-            return bytes
-        } catch let error as SystemError {
-            throw .passfile(path: path.string, reason: "it can't be read: \(error.errno)")
+        } catch let error as Errno {
+            throw refusal("it can't be read: \(error)")
         } catch {
             throw .from(error)
+        }
+        if bytes.last == UInt8(ascii: "\n") {
+            bytes.removeLast()
+            if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
+        }
+        guard !bytes.isEmpty else { throw refusal("it is empty") }
+        return bytes
+    }
+
+    /// All that a regular file for its owner alone has, or that comes through a pipe.
+    private static func readAll(
+        _ file: FileDescriptor, _ refusal: (String) -> SessionsError
+    ) throws -> [UInt8] {
+        // Of what was opened, not of the name: that may be another file by now.
+        var status = stat()
+        guard unsafe fstat(file.rawValue, &status) == 0 else { throw Errno(rawValue: errno) }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG:
+            guard status.st_mode & 0o077 == 0 else {
+                throw refusal(
+                    "others than its owner may read or change it; run chmod 600 on it")
+            }
+        case S_IFIFO, S_IFSOCK: break
+        default: throw refusal("it is neither a regular file nor a pipe")
+        }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1024)
+        while true {
+            let count = try unsafe buffer.withUnsafeMutableBytes {
+                try unsafe file.read(into: $0)
+            }
+            if count == 0 { return bytes }
+            bytes += buffer.prefix(count)
+            guard bytes.count <= limit + 2 else {
+                throw refusal("it is too long: a password has at most \(limit) bytes")
+            }
         }
     }
 
