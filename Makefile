@@ -113,9 +113,9 @@ REGISTRY = $(DESTDIR)/var/lib/dmsnap/registry.json
 
 uninstall: ## Take away what `make install` copied, if nothing is activated; sessions and settings stay.
 	@# Without the rule and the program nothing keeps fstab from the raw device after the next boot.
-	@if [ -z "$(FORCE)" ] && grep -qs '"phase"' $(REGISTRY); then \
+	@if [ -z "$(FORCE)" ] && grep -qs '"sessionPrefix"' $(REGISTRY); then \
 	    echo "still activated:"; \
-	    sed -n 's/^ *"path" : "\(.*\)",*$$/  \1/p' $(REGISTRY); \
+	    sed -n 's/^      "path" : "\(.*\)",*$$/  \1/p' $(REGISTRY); \
 	    echo "deactivate each first (\`dmsnap deactivate DEVICE\`): what is written to it after the"; \
 	    echo "next boot would be in no session. \`make uninstall FORCE=1\` goes on all the same."; \
 	    exit 1; \

@@ -133,6 +133,15 @@ public enum Files {
         return names.sorted()
     }
 
+    /// Does nothing where the directory can be written to.
+    ///
+    /// - Throws: EROFS on a read-only file system, EACCES.
+    public static func requireWritable(_ path: FilePath) throws(SystemError) {
+        try systemCall("access", path.string) {
+            unsafe path.withPlatformString { unsafe access($0, W_OK) }
+        }
+    }
+
     /// Returns when a rename or a new name in this directory is on stable storage.
     public static func synchronizeDirectory(_ path: FilePath) throws(SystemError) {
         try OwnedDescriptor.open(path.isEmpty ? "." : path, .readOnly).synchronize()

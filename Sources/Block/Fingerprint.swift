@@ -9,7 +9,7 @@ internal import SystemPackage
 /// the samples only make it likely that a device with much of it changed is seen as another.
 public struct Fingerprint: Hashable, Sendable {
     /// A part of the device, and what it held.
-    public struct Place: Hashable, Sendable, Codable {
+    public struct Place: Hashable, Sendable {
         /// Where it begins, in bytes.
         public var offset: UInt64
         /// How many bytes it has.
@@ -138,8 +138,8 @@ extension Fingerprint: Codable {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         size = try container.decode(ByteCount.self, forKey: .size)
         contents = try container.decode(Contents.self, forKey: .contents)
-        samples = try container.decodeIfPresent([Place].self, forKey: .samples) ?? []
-        if let found = try container.decodeIfPresent([Place].self, forKey: .places) {
+        samples = try Self.decode(.samples, from: container) ?? []
+        if let found = try Self.decode(.places, from: container) {
             places = found
             return
         }
@@ -167,7 +167,33 @@ extension Fingerprint: Codable {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(size, forKey: .size)
         try container.encode(contents, forKey: .contents)
-        try container.encode(places, forKey: .places)
-        if !samples.isEmpty { try container.encode(samples, forKey: .samples) }
+        try container.encode(Self.numbers(places), forKey: .places)
+        if !samples.isEmpty { try container.encode(Self.numbers(samples), forKey: .samples) }
+    }
+
+    /// Offset, length and checksum of one after the other: a registry is read often, and a hundred
+    /// objects take their time.
+    private static func numbers(_ places: [Place]) -> [UInt64] {
+        places.flatMap { [$0.offset, $0.length, UInt64($0.checksum)] }
+    }
+
+    private static func decode(
+        _ key: CodingKeys, from container: KeyedDecodingContainer<CodingKeys>
+    ) throws -> [Place]? {
+        guard let numbers = try container.decodeIfPresent([UInt64].self, forKey: key) else {
+            return nil
+        }
+        let places = stride(from: 0, to: numbers.count, by: 3).compactMap { start -> Place? in
+            guard start + 2 < numbers.count, let checksum = UInt32(exactly: numbers[start + 2])
+            else { return nil }
+            return Place(
+                offset: numbers[start], length: numbers[start + 1], checksum: checksum)
+        }
+        guard places.count * 3 == numbers.count else {
+            throw DecodingError.dataCorruptedError(
+                forKey: key, in: container,
+                debugDescription: "it is not offset, length and checksum again and again")
+        }
+        return places
     }
 }

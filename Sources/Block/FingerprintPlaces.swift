@@ -9,8 +9,10 @@ extension Fingerprint {
         let kibi: UInt64 = 1 << 10
         let mebi: UInt64 = 1 << 20
         let last = size.bytes - min(size.bytes, 64 * kibi)
+        // The first blocks one by one, too: where superblocks and boot sectors are.
+        let first: [(UInt64, UInt64)] = (0..<32).map { ($0 * 4 * kibi, 4 * kibi) }
         return clipped(
-            regions(of: size)
+            regions(of: size) + first
                 + [
                     // ext4's first backup, in group 1, whose place the block size gives: 1, 2, 4 KiB
                     // (fs/ext4: s_first_data_block + s_blocks_per_group, of 8 blocks a byte of bitmap).

@@ -143,17 +143,20 @@ int clinux_writers_fd(void) {
     return clinux_above_standard(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
 }
 
-int clinux_watch_writers(int fd, const char *path) {
-    return inotify_add_watch(fd, path, IN_CLOSE_WRITE);
+int clinux_watch_writers(int fd, const char *path, int writes) {
+    return inotify_add_watch(fd, path, IN_CLOSE_WRITE | (writes ? IN_MODIFY : 0));
 }
 
-int clinux_next_writer(int fd) {
+int clinux_next_writer(int fd, int *wrote) {
     // Files that are watched themselves have events without a name, so one event has one size.
     struct inotify_event event;
     for (;;) {
         ssize_t got = read(fd, &event, sizeof event);
         if (got != (ssize_t)sizeof event) return -1;
-        if (event.mask & IN_CLOSE_WRITE) return event.wd;
+        if (event.mask & (IN_CLOSE_WRITE | IN_MODIFY)) {
+            *wrote = (event.mask & IN_MODIFY) != 0;
+            return event.wd;
+        }
     }
 }
 
@@ -315,6 +318,8 @@ int clinux_run_visibly(const char *path, char *const arguments[]) {
     sigaddset(&defaults, SIGPIPE);
     error = posix_spawnattr_setsigdefault(&attributes, &defaults);
     if (!error) error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    // No descriptor of ours is the other program's.
+    clinux_seal_from(3);
     if (!error) error = posix_spawn(&child, path, NULL, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
     while (!error && waitpid(child, &status, 0) < 0) {

@@ -45,7 +45,7 @@ struct Activate: ParsableCommand {
             try Output.print(
                 """
                 \(Output.visible(activation.path)) is activated: mount \(path) in its place.
-                Every mount is a session under \(Output.visible(activation.baseDirectory)).
+                Every mount is a session under \(Output.visible(activation.base.path)).
                 """)
         case .alreadyActive(let activation):
             try Output.print(

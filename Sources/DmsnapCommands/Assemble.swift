@@ -1,4 +1,5 @@
 import ArgumentParser
+import Block
 import Sessions
 
 struct Assemble: ParsableCommand {
@@ -35,7 +36,7 @@ struct Assemble: ParsableCommand {
                     }
                 case .alreadyAssembled: try Output.print("\(path): assembled already")
                 case .notThere:
-                    failure = .noSuchDevice(activation.path)
+                    failure = .noSuchDevice(activation.path.text)
                     Output.diagnose("\(activation.path): it, or its store, is not there yet")
                 case .forgotten: try Output.print("\(path): its deactivation was completed")
                 }

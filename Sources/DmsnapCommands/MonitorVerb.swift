@@ -40,7 +40,8 @@ struct SessionOpened: ParsableCommand {
 
     func run() throws {
         // A rule's standard error goes nowhere: the kernel's log is read by everybody.
-        let kernelLog = try? FileDescriptor.open(FilePath("/dev/kmsg"), .writeOnly)
+        let kernelLog = try? FileDescriptor.open(
+            FilePath("/dev/kmsg"), .writeOnly, options: [.closeOnExec])
         let log = Logger(label: "dmsnap") { _ in
             StreamLog(to: kernelLog ?? .standardError, prefix: "<30>dmsnap: ")
         }

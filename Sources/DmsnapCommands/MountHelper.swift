@@ -113,7 +113,7 @@ struct MountHelper {
         let named = attached?.image ?? source
         if attached != nil { activation = try service.find(named) }
         if isFake { return MountStatus.success.rawValue }
-        if let activation, try isMounted(service.path(of: activation)) {
+        if let activation, try isMounted(service.path(of: activation).text) {
             return MountStatus.success.rawValue
         }
         // Before anything is activated for it.
@@ -204,7 +204,7 @@ struct MountHelper {
         try MonitorLauncher.ensureRunning(service.layout)
         var command = ["/bin/mount", "-i"] + flags.filter { $0 != "-s" } + ["-t", type]
         if !options.isEmpty { command += ["-o", options.joined(separator: ",")] }
-        command += [service.path(of: activation), directory]
+        command += [service.path(of: activation).text, directory]
         var words = unsafe command.map { unsafe strdup($0) } + [nil]
         defer { unsafe words.forEach { unsafe free($0) } }
         let status = unsafe clinux_run_visibly(command[0], &words)

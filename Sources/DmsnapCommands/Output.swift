@@ -1,3 +1,4 @@
+import Block
 import Glibc
 import Sessions
 import SystemPackage
@@ -34,50 +35,20 @@ enum Output {
         _ = try? FileDescriptor.standardError.writeAll("dmsnap: \(visible(message))\n".utf8)
     }
 
+    /// A name or a path, visible.
+    static func visible(_ text: ByteText) -> String { text.printable }
+
+    /// A session's name, visible.
+    static func visible(_ name: SessionName) -> String { name.bytes.printable }
+
     /// Names come from users and disks: what a terminal obeys instead of showing it must not reach it.
-    /// That is controls (C0, DEL, C1), line ends, and the controls of bidirectional text, which make
-    /// a line read as another one.
-    static func visible(_ text: String) -> String {
-        guard text.unicodeScalars.contains(where: isObeyed) else { return text }
-        var result = ""
-        for scalar in text.unicodeScalars {
-            if isObeyed(scalar) {
-                result += escaped(scalar)
-            } else {
-                result.unicodeScalars.append(scalar)
-            }
-        }
-        return result
-    }
+    static func visible(_ text: String) -> String { TerminalText.escape(text) }
 
     /// The same for several lines.
     static func lines(_ text: String) -> String {
         // By scalars: a carriage return and a line feed are one character.
         text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
             .map { visible(String($0)) }.joined(separator: "\n")
-    }
-
-    private static func isObeyed(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.value {
-        case 0...0x1f, 0x7f...0x9f: true
-        // Line and paragraph separator.
-        case 0x2028, 0x2029: true
-        // Marks (Arabic, left to right, right to left), embeddings and overrides, isolates.
-        case 0x61c, 0x200e, 0x200f, 0x202a...0x202e, 0x2066...0x2069: true
-        default: false
-        }
-    }
-
-    private static func escaped(_ scalar: Unicode.Scalar) -> String {
-        switch scalar {
-        case "\n": return "\\n"
-        case "\r": return "\\r"
-        case "\t": return "\\t"
-        default: break
-        }
-        let digits = String(scalar.value, radix: 16)
-        guard scalar.isASCII else { return "\\u{\(digits)}" }
-        return "\\x" + (digits.count == 1 ? "0" : "") + digits
     }
 
     /// Rows under a header, each column as wide as its widest cell.

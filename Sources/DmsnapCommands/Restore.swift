@@ -111,7 +111,7 @@ struct Restore: ParsableCommand {
         if let undo = outcome.undo {
             try Output.print("To undo it: dmsnap restore --session \(Output.visible(undo.text))")
         }
-        if !damage.isEmpty { throw ExitCode(ExitStatus.damaged.rawValue) }
+        if outcome.proof != .none, !outcome.isProven { throw ExitCode(ExitStatus.damaged.rawValue) }
     }
 
     /// What the device is now, and no more than is known of it.
@@ -127,27 +127,34 @@ struct Restore: ParsableCommand {
             return "\(device): \(sessions) can be restored\(but): \(bytes) read and checked, "
                 + "nothing written."
         }
-        // Whether what was accepted applied is not known here: the proof is missing either way.
-        let accepted = acceptances.joined(separator: " and ")
-        let caveat = accepted.isEmpty ? "" : " but for what no session has (\(accepted) was given)"
         if outcome.isOnline {
             return """
-                \(device): restoring \(sessions) online: \(bytes) to put back. It shows what it was \
-                before that mount\(caveat), and can be mounted now.
+                \(device): restoring \(sessions) online: \(bytes) to put back. \
+                \(verdict(of: outcome, shown: true)) It can be mounted now.
                 `dmsnap status` shows how much is back.
                 """
         }
-        if lost > 0 {
-            return "\(device): restored \(sessions)\(but). It is NOT what it was before that mount."
-        }
-        return """
-            \(device): restored \(sessions): \(bytes) put back. It is what it was before that \
-            mount\(caveat).
-            """
+        return "\(device): restored \(sessions)\(but): \(bytes) put back. "
+            + verdict(of: outcome, shown: false)
     }
 
-    private var acceptances: [String] {
-        (acceptWrites ? ["--accept-writes"] : []) + (otherDevice ? ["--other-device"] : [])
+    /// The one sentence that all of this is for: said only where a comparison bears it out, and with
+    /// what it hangs on.
+    private func verdict(of outcome: RestoreOutcome, shown: Bool) -> String {
+        let what = "what it was before that mount"
+        guard outcome.isProven else {
+            return shown ? "It does NOT show \(what)." : "It is NOT \(what)."
+        }
+        let claim = shown ? "It shows \(what)" : "It is \(what)"
+        let overridden = outcome.overridden.map(Output.visible)
+        if !overridden.isEmpty {
+            return "\(claim) where that could be compared; what no session has is not put back: "
+                + overridden.joined(separator: "; ") + "."
+        }
+        let conditions = outcome.conditions.map(Output.visible)
+        return conditions.isEmpty
+            ? "\(claim)."
+            : "\(claim), provided that " + conditions.joined(separator: " and that ") + "."
     }
 
     /// What had to be left out: all of it, since the device is otherwise as it was.

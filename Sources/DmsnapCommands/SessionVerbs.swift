@@ -31,7 +31,7 @@ struct Sessions: ParsableCommand {
         } else {
             let rows = summaries.map { one in
                 [
-                    one.name, one.state.rawValue, one.closedAt.map(Moment.text) ?? "-",
+                    one.name.text, one.state.rawValue, one.closedAt.map(Moment.text) ?? "-",
                     one.bytes.map { ByteCount($0).formatted } ?? "-",
                     ByteCount(one.storedBytes).formatted,
                 ]
@@ -64,8 +64,8 @@ struct Show: ParsableCommand {
         if json { return try Output.printJSON(summary) }
         let record = session.record
         var lines = [
-            ("session", summary.name),
-            ("directory", summary.directory),
+            ("session", summary.name.text),
+            ("directory", summary.directory.text),
             ("device", "\(summary.device) (\(ByteCount(record.size.bytes).formatted))"),
             ("state", summary.state.rawValue + (record.interrupted ? ", interrupted" : "")),
             ("kind", record.kind == .mount ? "a mount" : "writes outside a mount"),
@@ -79,8 +79,8 @@ struct Show: ParsableCommand {
         if let mountPoint = record.mountPoint {
             lines.insert(("mounted on", "\(mountPoint) (\(record.fileSystem ?? "?"))"), at: 5)
         }
-        if let restored = record.restoreOf { lines.append(("restore of", restored)) }
-        if let began = record.continues { lines.append(("begun in", began)) }
+        if let restored = record.restoreOf { lines.append(("restore of", restored.text)) }
+        if let began = record.continues { lines.append(("begun in", began.text)) }
         let width = lines.map { $0.0.count }.max() ?? 0
         let text = lines.map { key, value in
             key + String(repeating: " ", count: width - key.count + 2) + Output.visible(value)

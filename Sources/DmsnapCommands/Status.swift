@@ -24,7 +24,7 @@ struct Status: ParsableCommand {
         } else {
             try show(all)
         }
-        guard device.named == nil, let archiving = service.archiving() else { return }
+        guard device.named == nil, let archiving = service.archiver.archiving() else { return }
         let percent = Percent.text(archiving.bytesDone, of: archiving.bytesTotal)
         try Output.print(
             "archiving session \(Output.visible(archiving.session)): \(archiving.phase) \(percent)")
@@ -37,7 +37,10 @@ struct Status: ParsableCommand {
                     ByteCount(used).formatted + " of "
                         + ByteCount(one.storeLimitBytes ?? 0).formatted
                 } ?? "-"
-            return [one.device, one.path, one.state.rawValue, one.session ?? "-", store]
+            return [
+                one.device.text, one.path.text, one.state.rawValue, one.session?.text ?? "-",
+                store,
+            ]
         }
         try Output.print(Output.table(["DEVICE", "MOUNT", "STATE", "SESSION", "STORE"], rows))
         for one in all {
@@ -53,11 +56,7 @@ struct Status: ParsableCommand {
         }
         for one in all {
             guard let warning = one.warning, warning != one.merge?.failure else { continue }
-            try Output.print(
-                """
-                warning: \(Output.visible(warning)): sessions up to now restore only with \
-                --accept-writes
-                """)
+            try Output.print("warning: \(Output.visible(warning))")
         }
     }
 }

@@ -57,11 +57,11 @@ final class Archivist {
         takeFinished()
         guard isIdle, service.configuration.archivesSessions, let session = due() else { return }
         let work = Work()
-        let name = session.record.name
+        let name = session.record.name.text
         let thread = WorkerThread.start(niceness: service.configuration.archiveNiceness) {
             [service, finished] in
             let result = Result { () throws(SessionsError) in
-                try service.archive(
+                try service.archiver.archive(
                     session,
                     control: ArchiveControl(
                         isCancelled: { work.isStopped.load(ordering: .relaxed) }))
@@ -102,9 +102,9 @@ final class Archivist {
 
     private func due() -> Session? {
         let now = ContinuousClock.now
-        let waiting = (try? service.unarchived()) ?? []
+        let waiting = (try? service.archiver.unarchived()) ?? []
         return waiting.first { session in
-            failed[session.record.name].map { now - $0 >= Self.patience } ?? true
+            failed[session.record.name.text].map { now - $0 >= Self.patience } ?? true
         }
     }
 }

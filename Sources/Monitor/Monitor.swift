@@ -71,7 +71,9 @@ public struct Monitor {
         while true {
             // Let go of under the registry's lock: whoever activates a device from now on sees that
             // no monitor runs.
-            if archivist.isIdle, try service.ifNothingIsActivated({ held.release() }) { break }
+            if archivist.isIdle, try service.observer.ifNothingIsActivated({ held.release() }) {
+                break
+            }
             let cause = try wait(for: sources, until: deadline)
             if cause == .nothing, !held.isStopped { continue }
             let next = reconciler.reconcile(isWoken: cause == .event)

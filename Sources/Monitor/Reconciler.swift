@@ -47,7 +47,7 @@ struct Reconciler {
         do {
             try recover()
             if isWoken { try assembleMissing() }
-            all = try service.watched()
+            all = try service.observer.watched()
             writers.watch(all)
             try breakChains(all, isWoken: isWoken)
         } catch {
@@ -109,17 +109,27 @@ struct Reconciler {
     /// Somebody wrote past the origin: told at once, and kept.
     private func breakChains(_ all: [Watched], isWoken: Bool) throws(SessionsError) {
         let written = writers.takeWritten()
-        for one in all where one.activation.broken == nil {
+        for one in all {
+            let known = one.activation.store.breach
+            // What lies before the store's session says nothing of what comes into it.
+            if known?.place == .inside { continue }
             let reason =
                 if written.contains(one.activation.id) {
                     "something wrote to \(one.activation.path) itself"
-                } else if isWoken, let other = service.otherLoop(one) {
+                } else if isWoken, let other = service.observer.otherLoop(one) {
                     "\(one.activation.path) is attached to \(other) as well"
                 } else {
                     String?.none
                 }
             guard let reason else { continue }
-            try service.markBroken(one.activation.id, reason)
+            let isTold = known?.what == reason
+            if isTold, !written.contains(one.activation.id), !holdsWrites(one),
+                one.activation.session == nil
+            {
+                continue
+            }
+            try service.observer.markBroken(one.activation.id, reason)
+            if isTold { continue }
             log.error(
                 """
                 \(reason): what it wrote is in no session, and sessions up to now restore only with \
@@ -188,13 +198,15 @@ struct Reconciler {
         let id = one.activation.id
         guard let since = announced[id] else {
             announced[id] = clock.now
-            try service.announce(one, "opened")
+            try service.observer.announce(one, "opened")
             return .after(rulePatience)
         }
         guard clock.now - since >= rulePatience else { return .after(rulePatience) }
         log.warning("\(one.activation.path): no udev rule opened its session; opened here")
         announced[id] = nil
-        if case .opened(let name) = try service.openSession(one) { log.info("\(name): opened") }
+        if case .opened(let name) = try service.observer.openSession(one) {
+            log.info("\(name): opened")
+        }
         return .after(Self.slow)
     }
 
@@ -211,10 +223,16 @@ struct Reconciler {
         switch try service.rollOver(id) {
         case .closed(let session):
             log.info("\(session.record.name): \(session.record.state.rawValue)")
-            try service.announce(one, "closed")
+            try service.observer.announce(one, "closed")
         case .dropped:
             log.info("\(one.activation.name): a session without a write was dropped")
-            try service.announce(one, "closed")
+            try service.observer.announce(one, "closed")
+        case .held:
+            complain(
+                one.activation,
+                "a program has its snapshot's own device open: no session is closed until it lets go"
+            )
+            return .after(Self.slow)
         case .inUse, .nothingToDo: break
         }
         // A mount may have come meanwhile, whose event fell into the exchange.
@@ -222,10 +240,13 @@ struct Reconciler {
     }
 
     private mutating func warn(_ one: Watched) throws(SessionsError) {
-        let store = "\(one.activation.id)-\(one.activation.store)"
+        let store = "\(one.activation.id)-\(one.activation.store.number)"
+        try tell(one.fault, of: one)
         switch one.usage {
-        case .invalid where !one.activation.isInvalid:
-            try service.markInvalid(one.activation.id, store: one.activation.store)
+        case .invalid where one.activation.store.health == .sound:
+            try service.observer.markInvalid(
+                one.activation.id, store: one.activation.store.number,
+                "its store was full, or failed")
             log.error(
                 """
                 \(one.activation.path): its store failed or is full; the present session can't be \
@@ -234,7 +255,7 @@ struct Reconciler {
         case .taken(let used, let limit, _):
             let percent = max(
                 limit.bytes == 0 ? 0 : Int(used.bytes * 100 / limit.bytes),
-                service.fileSystemPercent(one) ?? 0)
+                service.observer.fileSystemPercent(one) ?? 0)
             if percent >= service.configuration.warnPercent, warned.insert(store).inserted {
                 log.warning(
                     """
@@ -243,6 +264,23 @@ struct Reconciler {
                     """)
             }
         default: break
+        }
+    }
+
+    /// What is seen to be wrong, once, and at once.
+    private func tell(_ fault: Watched.Fault?, of one: Watched) throws(SessionsError) {
+        switch fault {
+        case .store:
+            guard let reason = try service.observer.markLost(one.activation.id) else { return }
+            log.error(
+                """
+                \(one.activation.path): \(reason); the present session can't be restored from, nor \
+                older ones through it; the device itself goes on
+                """)
+        case .size(let reason):
+            try service.observer.markBroken(one.activation.id, reason)
+            log.error("\(one.activation.path): \(reason); deactivate it, and activate it again")
+        case nil: break
         }
     }
 }

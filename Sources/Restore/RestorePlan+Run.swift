@@ -39,9 +39,7 @@ extension RestorePlan {
         try checkSize(of: target)
         let verified = try VerifiedPlan(self, options, settings, control)
         if options.dryRun {
-            return RestoreReport(
-                totals: totals, bytesWritten: 0, wasReadBack: false, damage: verified.damage,
-                durations: [.verifying: verified.duration])
+            return verified.report
         }
         return try verified.apply(to: target, readBack: options.readBack, control: control)
     }
@@ -62,5 +60,14 @@ extension RestorePlan {
     /// sector, and then the origin over it had not got them.
     package func fits(_ size: ByteCount) -> Bool {
         size == originSize || size.inWholeSectors == originSize
+    }
+}
+
+extension VerifiedPlan {
+    /// What was done so far: everything was read, and nothing written.
+    public var report: RestoreReport {
+        RestoreReport(
+            totals: plan.totals, bytesWritten: 0, wasReadBack: false, damage: damage,
+            durations: [.verifying: duration])
     }
 }

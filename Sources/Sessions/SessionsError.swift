@@ -31,6 +31,8 @@ public enum SessionsError: Error, Sendable {
     case damagedChunks(session: String, reason: String)
     /// The device isn't as the chain's last session left it.
     case brokenChain(device: String, session: String, reason: String)
+    /// Everything was written, and the device isn't what it was.
+    case notRestored(device: String, session: String, detail: String)
     /// The session's device, by its name, is another one than was activated.
     case otherDevice(device: String, session: String)
     /// Only root may.
@@ -48,7 +50,7 @@ public enum SessionsError: Error, Sendable {
     /// The monitor can't be started.
     case monitor(String)
     /// A restore was stopped before its end.
-    case interrupted(session: String, device: String, detail: String)
+    case interrupted(session: String, device: String, detail: String, advice: String)
     /// A device-mapper operation failed.
     case deviceMapper(DeviceMapperError)
     /// A system call failed.
@@ -94,6 +96,8 @@ extension SessionsError: CustomStringConvertible {
             "\(device): it is another one than was activated, so session \(session) is not its own; "
                 + "nothing was written; name the right one with --device, or give --other-device to "
                 + "restore to this one all the same"
+        case .notRestored(let device, let session, let detail):
+            "\(device): it is NOT what it was before session \(session): \(detail)"
         case .notRoot(let action):
             "only root may \(action); try it with sudo"
         case .noPassword:
@@ -109,9 +113,8 @@ extension SessionsError: CustomStringConvertible {
                 + "load the kernel's modules with `modprobe dm-snapshot`, as root"
         case .monitor(let reason):
             "dmsnap monitor could not be started, so no mount would be noticed: \(reason)"
-        case .interrupted(let session, let device, let detail):
-            "\(device): restoring session \(session) was stopped: \(detail); "
-                + "the same command completes it"
+        case .interrupted(let session, let device, let detail, let advice):
+            "\(device): restoring session \(session) was stopped: \(detail); \(advice)"
         case .deviceMapper(let error):
             "\(error); see the kernel's log (dmesg) for its reason"
         case .system(let error):
@@ -152,7 +155,7 @@ extension SessionsError {
         case .noSuchDevice, .notActivated, .noSuchSession, .missingDirectory: .noInput
         case .busy: .busy
         case .invalidSession, .damagedRecord, .damagedStore, .damagedChunks, .brokenChain,
-            .otherDevice:
+            .otherDevice, .notRestored:
             .damaged
         case .notRoot, .noPassword, .wrongPassword, .passfile: .denied
         case .noDeviceMapper: .noDeviceMapper

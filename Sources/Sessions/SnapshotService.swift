@@ -1,15 +1,14 @@
-internal import Block
-internal import DeviceMapper
-internal import ExceptionStore
-internal import FoundationEssentials
+public import Block
+public import ExceptionStore
 internal import Glibc
-internal import SystemPackage
+public import Restore
+public import SystemPackage
 
 /// dmsnap's domain: activated devices, their stores, and their sessions.
 ///
-/// Each verb is one method, in a file of its own. A change that takes several steps is written into
-/// the registry before the first, holds the activation's operation lock, and is undone or gone on
-/// with by `recover` when its process died halfway.
+/// Each verb is one call here, and is done by the part that owns what it is about: the registry, the
+/// stack of tables and loop devices, the catalogue of sessions, the life of a device, restoring. Each
+/// call throws what its part documents.
 public struct SnapshotService: Sendable {
     /// Where everything is.
     public let layout: Layout
@@ -17,156 +16,133 @@ public struct SnapshotService: Sendable {
     public let configuration: Configuration
     /// The service's own password.
     public let password: ServicePassword
-    let kernel: any Kernel
-    let registry: Registry
+    /// What the monitor looks at.
+    public let observer: Observer
+    /// Closed sessions, compressed.
+    public let archiver: Archiver
+    let lifecycle: Lifecycle
 
-    /// A service on a kernel, the machine's own or a simulated one.
-    ///
-    /// - Throws: `configuration` if the configuration file can't be used.
-    public init(kernel: any Kernel, layout: Layout = Layout()) throws(SessionsError) {
-        self.layout = layout
-        self.kernel = kernel
-        registry = Registry(layout: layout)
+    init(kernel: any Kernel, registry: Registry, configuration: Configuration) {
+        layout = registry.layout
+        self.configuration = configuration
         password = ServicePassword(layout: layout)
-        configuration = try Configuration(reading: layout)
+        let stack = Stack(kernel: kernel)
+        let catalogue = Catalogue(
+            layout: layout, configuration: configuration, registry: registry,
+            now: { kernel.now() })
+        lifecycle = Lifecycle(
+            registry: registry, stack: stack,
+            finder: DeviceFinder(kernel: kernel, registry: registry, stack: stack),
+            catalogue: catalogue,
+            merger: Merger(registry: registry, stack: stack, catalogue: catalogue))
+        observer = Observer(lifecycle: lifecycle)
+        archiver = Archiver(catalogue: catalogue)
     }
-
-    /// A service on this machine's kernel.
-    ///
-    /// - Parameter action: what only root may do, for the message: `activate a device`.
-    /// - Throws: `notRoot`, `noDeviceMapper`, `configuration`.
-    public static func forRoot(to action: String) throws(SessionsError) -> SnapshotService {
-        guard geteuid() == 0 else { throw .notRoot(action) }
-        return try SnapshotService(kernel: HostKernel())
-    }
-
-    /// A service for what needs no device-mapper, and not root either where the files that it touches
-    /// are the user's own: such a user has no registry, no configuration, and no sessions but those
-    /// named by their path.
-    ///
-    /// - Parameters:
-    ///   - action: for the message: `restore a device`.
-    ///   - path: what the user named: a session's name, or a path.
-    /// - Throws: `notRoot`, `configuration`.
-    public static func forFiles(
-        to action: String, named path: String?
-    ) throws(SessionsError) -> SnapshotService {
-        let kernel = HostKernel.withoutDeviceMapper
-        if geteuid() == 0 { return try SnapshotService(kernel: kernel) }
-        // A bare name may be a file's that lies where the user is.
-        guard let path, path.contains("/") || Files.exists(FilePath(path)) else {
-            throw .notRoot(action)
-        }
-        return SnapshotService(unprivileged: kernel)
-    }
-
-    private init(unprivileged kernel: any Kernel) {
-        layout = Layout()
-        self.kernel = kernel
-        registry = Registry(layout: layout, isForRoot: false)
-        password = ServicePassword(layout: layout)
-        configuration = Configuration(layout: layout)
-    }
-
-    var deviceMapper: any DeviceMapping { kernel.deviceMapper }
 
     /// Every activation, as the registry has it.
     public func activations() throws(SessionsError) -> [Activation] {
-        try registry.read().activations
+        try lifecycle.registry.activations()
     }
 
-    /// Runs `body` as the only one that changes this activation's tables.
-    ///
-    /// - Returns: what `body` returned, which is given the activation as it is now.
-    func operating<Result>(
-        on id: String, _ body: (Activation) throws -> Result
-    ) throws(SessionsError) -> Result {
-        try asSessionsError {
-            try Files.makeDirectory(layout.runDirectory)
-            return try FileLock.holding(layout.operationLock(id)) { try withRegistered(id, body) }
-        }
+    /// The activation of a device or image, by any of its names; nil if it isn't activated.
+    public func find(_ device: String) throws(SessionsError) -> Activation? {
+        try lifecycle.finder.find(device)
     }
 
-    /// The same, for what may take hours: it is refused while another such one runs.
-    func operatingAlone<Result>(
-        on id: String, _ body: (Activation) throws -> Result
-    ) throws(SessionsError) -> Result {
-        try asSessionsError {
-            try Files.makeDirectory(layout.runDirectory)
-            let lock = layout.operationLock(id)
-            // An exchange of stores, which the monitor may be at, is over sooner.
-            for _ in 0..<50 {
-                if let taken = try FileLock.takeIfFree(lock) {
-                    return try taken.holding { try withRegistered(id, body) }
-                }
-                kernel.pause(milliseconds: 100)
-            }
-            throw SessionsError.busy(
-                device: try registry.read()[id: id]?.path ?? id,
-                reason: "another dmsnap command works on it", advice: "wait for its end")
-        }
+    /// What is mounted: `/dev/mapper/dmsnap-<name>`.
+    public func path(of activation: Activation) -> ByteText {
+        DeviceFinder.path(of: activation)
     }
 
-    private func withRegistered<Result>(
-        _ id: String, _ body: (Activation) throws -> Result
-    ) throws -> Result {
-        guard let activation = try registry.read()[id: id] else {
-            // An id never comes back, so nobody needs the file that this made.
-            try? Files.remove(layout.operationLock(id))
-            throw SessionsError.notActivated(id)
-        }
-        return try body(activation)
+    /// The activation that a raw block device belongs to, by what it is.
+    public func claimant(of device: String) throws(SessionsError) -> Activation? {
+        try lifecycle.finder.claimant(of: device)
     }
 
-    /// Runs `body` as the only one that writes to an image file that no loop device holds: nothing in
-    /// the kernel keeps two restores, or a restore and an activation, apart there.
-    func holding<Result>(image path: FilePath, _ body: () throws -> Result) throws -> Result {
-        guard let taken = try FileLock.takeIfFree(existing: path) else {
-            throw SessionsError.busy(
-                device: path.string, reason: "another program has it locked, as a restore does",
-                advice: "wait for its end")
-        }
-        return try taken.holding(body)
+    /// Arms a block device or an image file: from its next mount on, every mount is a session.
+    public func activate(
+        _ device: String, chunkSize: ChunkSize? = nil, directory: FilePath? = nil,
+        taking loop: FilePath? = nil
+    ) throws(SessionsError) -> ActivationOutcome {
+        try lifecycle.activate(device, chunkSize: chunkSize, directory: directory, taking: loop)
     }
 
-    /// Changes one activation in the registry, and gives it as it then is.
+    /// Takes an activated device's tables down; gives the session that this closed, if it did.
     @discardableResult
-    func change(
-        _ id: String, _ body: (inout Activation) throws(SessionsError) -> Void
-    ) throws(SessionsError) -> Activation {
-        try registry.update { document throws(SessionsError) in
-            guard var activation = document[id: id] else { throw .notActivated(id) }
-            try body(&activation)
-            document[id: id] = activation
-            return activation
-        }
+    public func deactivate(_ device: String) throws(SessionsError) -> Session? {
+        try lifecycle.deactivate(device)
     }
 
-    /// What keeps a device in use: mounts anywhere, swap, devices built on it.
-    func uses(of number: DeviceNumber) throws(SessionsError) -> [DeviceUse] {
-        do {
-            let mounts = try kernel.mounts(of: number).map { DeviceUse.mount($0) }
-            return mounts + kernel.hiddenUses(of: number)
-        } catch {
-            throw .system(error)
-        }
+    /// Opens the session of a mounted device, by the name that udev has for it.
+    public func openSession(_ device: String) throws(SessionsError) -> OpeningOutcome {
+        try lifecycle.openSession(device)
     }
 
-    /// Waits until nobody has the origin open.
-    ///
-    /// Right after an unmount udev opens the device to probe it, for some milliseconds: that is no
-    /// use. A mount, swap or a device on top is, at once.
-    func isIdle(_ activation: Activation, patience: Int = 50) throws(SessionsError) -> Bool {
-        try asSessionsError {
-            for attempt in 0..<patience {
-                guard let info = try deviceMapper.info(MapperNames.origin(activation)) else {
-                    return true
-                }
-                if info.openCount == 0 { return true }
-                if try !uses(of: info.number).isEmpty { return false }
-                if attempt + 1 < patience { kernel.pause(milliseconds: 100) }
-            }
-            return false
-        }
+    /// Closes the session that is open, or makes one of what was written outside a mount.
+    public func rollOver(_ id: String) throws(SessionsError) -> RolloverOutcome {
+        try lifecycle.rollOver(id)
     }
+
+    /// Brings one activation into a state that nobody is in the middle of.
+    public func recover(_ id: String) throws(SessionsError) {
+        try lifecycle.recover(id)
+    }
+
+    /// The same, unless somebody works on it.
+    public func recoverAbandoned(_ id: String) throws(SessionsError) {
+        try lifecycle.recoverAbandoned(id)
+    }
+
+    /// The activations whose tables aren't loaded, or lead nowhere.
+    public func missing() throws(SessionsError) -> [Activation] {
+        try lifecycle.missing()
+    }
+
+    /// Puts one activated device together again, if its parts are there.
+    public func assemble(_ id: String) throws(SessionsError) -> AssemblyOutcome {
+        try lifecycle.assemble(id)
+    }
+
+    /// Every session, the oldest first; one whose record can't be read comes as its error.
+    public func sessions() throws(SessionsError) -> [Result<Session, SessionsError>] {
+        try lifecycle.catalogue.sessions()
+    }
+
+    /// The sessions of one device, or of all.
+    public func sessions(
+        of device: String?
+    ) throws(SessionsError) -> [Result<Session, SessionsError>] {
+        try reporter.sessions(of: device)
+    }
+
+    /// A session by its name, its directory's path, or an archive file's.
+    public func session(named text: String) throws(SessionsError) -> Session {
+        try lifecycle.catalogue.session(named: text)
+    }
+
+    /// What a list of sessions shows of one.
+    public func summary(of session: Session) -> SessionSummary {
+        reporter.summary(of: session)
+    }
+
+    /// Every activated device, or the one named.
+    public func status(_ device: String? = nil) throws(SessionsError) -> [DeviceStatus] {
+        try reporter.status(device)
+    }
+
+    /// Puts back the union of the session and of every later one in its chain.
+    public func restore(
+        _ request: RestoreRequest, control: RestoreControl = RestoreControl()
+    ) throws(SessionsError) -> RestoreOutcome {
+        try Restorer(lifecycle: lifecycle).restore(request, control: control)
+    }
+
+    /// Reads everything that restoring the session would write, and checks every checksum.
+    public func verify(
+        _ name: String, control: RestoreControl = RestoreControl()
+    ) throws(SessionsError) -> VerifyOutcome {
+        try Restorer(lifecycle: lifecycle).verify(name, control: control)
+    }
+
+    private var reporter: Reporter { Reporter(lifecycle: lifecycle, archiver: archiver) }
 }

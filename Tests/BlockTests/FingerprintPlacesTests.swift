@@ -16,18 +16,22 @@ import Testing
     @Test("On a device of 1 TiB every superblock's copy has its place")
     func large() {
         let size: UInt64 = 1 << 40
-        let expected: [(start: UInt64, length: UInt64)] = [
-            (0, 1_048_576),
-            // btrfs: BTRFS_SUPER_INFO_OFFSET is 64 KiB, its mirrors at 64 MiB and 256 GiB.
-            (67_108_864, 65_536),
-            (size - 65_536, 65_536),
-            // ext4: block 8193 of 1 KiB, 16384 of 2 KiB, 32768 of 4 KiB.
-            (8_389_632, 1024), (33_554_432, 1024), (134_217_728, 1024),
-            (274_877_906_944, 65_536),
-            (size - 1_048_576, 983_040),
-        ]
-        #expect(ranges(size).map(\.lowerBound) == expected.map(\.start))
-        #expect(ranges(size).map { UInt64($0.count) } == expected.map(\.length))
+        // The first blocks, one by one.
+        let blocks: [(start: UInt64, length: UInt64)] = (0..<32).map { ($0 * 4096, 4096) }
+        let copies: [(start: UInt64, length: UInt64)] =
+            [
+                (0, 1_048_576),
+                // btrfs: BTRFS_SUPER_INFO_OFFSET is 64 KiB, its mirrors at 64 MiB and 256 GiB.
+                (67_108_864, 65_536),
+                (size - 65_536, 65_536),
+            ] + blocks + [
+                // ext4: block 8193 of 1 KiB, 16384 of 2 KiB, 32768 of 4 KiB.
+                (8_389_632, 1024), (33_554_432, 1024), (134_217_728, 1024),
+                (274_877_906_944, 65_536),
+                (size - 1_048_576, 983_040),
+            ]
+        #expect(ranges(size).map(\.lowerBound) == copies.map(\.start))
+        #expect(ranges(size).map { UInt64($0.count) } == copies.map(\.length))
     }
 
     @Test("Every superblock's place by its own rule is among them", arguments: sizes)

@@ -50,6 +50,22 @@ extension SimulatedKernel {
         return try OwnedDescriptor.open(proc(backing(of: number, path).0), .readOnly)
     }
 
+    /// What a reader of a device gets: where a store is merged into it, not what is on the disk.
+    func shown(_ path: FilePath) throws(SystemError) -> OwnedDescriptor {
+        guard
+            let (name, _) = mapped.first(where: {
+                DeviceName($0.key)?.path == path.string && merging($0.value) != nil
+            }), let bytes = try? contents(ofMapped: name)
+        else { return try reading(path) }
+        let view = nodes.appending("merged-view")
+        try Files.makeDirectory(nodes)
+        try? Files.remove(view)
+        let file = try OwnedDescriptor.create(view)
+        try file.write(bytes, at: 0)
+        try Files.remove(view)
+        return file
+    }
+
     func attach(_ file: FilePath) throws(SystemError) -> (path: FilePath, number: DeviceNumber) {
         let status = try FileStatus(file)
         let index = (0...).first { loops[$0] == nil } ?? 0

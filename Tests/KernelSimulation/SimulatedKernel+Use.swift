@@ -111,6 +111,7 @@ extension SimulatedKernel {
             guard !device.isSuspended, let number = source(of: device.live) else {
                 throw Errno.deadlock
             }
+            writes[device.number, default: 0] += 1
             let file = try backing(of: number, "").0
             let old = try allBytes(of: file)
             func writeOrigin(_ range: Range<Int>) throws {

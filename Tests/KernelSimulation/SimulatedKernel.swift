@@ -58,6 +58,16 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     package internal(set) var violations: [String] = []
     /// Uses that no mount table of ours shows.
     package var hidden: [DeviceNumber: [DeviceUse]] = [:]
+    /// The UUID of the file system that holds a path.
+    package var fileSystemUUID: (FilePath) -> String? = { _ in
+        "5e551045-0000-4000-8000-000000000001"
+    }
+    /// How many writes each device has completed.
+    var writes: [DeviceNumber: UInt64] = [:]
+    /// Whether file systems were unmounted properly.
+    package var condition = FileSystemCondition.unknown
+    /// Who else uses an image file.
+    package var imageUse: (FilePath) -> String? = { _ in nil }
     /// What the sessions' directory rests on.
     package var foundations: Set<DeviceNumber> = []
     /// Called right after a device was suspended, with its name.
@@ -104,7 +114,21 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         disks.map(\.path)
     }
 
-    package func fileSystemUUID(holding path: FilePath) -> String? { nil }
+    package func fileSystemUUID(holding path: FilePath) -> String? { fileSystemUUID(path) }
+
+    package func exists(_ number: DeviceNumber) -> Bool {
+        disks.contains { $0.number == number } || number.major == 7 && loops[number.minor] != nil
+            || mapped.values.contains { $0.number == number }
+    }
+
+    package func size(of number: DeviceNumber) -> ByteCount? {
+        guard let (file, _) = try? backing(of: number, ""),
+            let size = try? file.seek(offset: 0, from: .end)
+        else { return nil }
+        return ByteCount(UInt64(size) / 512 * 512)
+    }
+
+    package func writesCompleted(of number: DeviceNumber) -> UInt64? { writes[number, default: 0] }
 
     package func status(_ path: FilePath) throws(SystemError) -> FileStatus {
         try enter("stat", path.string)
@@ -159,10 +183,19 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         }
     }
 
-    package func fingerprint(_ path: FilePath) throws(SystemError) -> Fingerprint {
+    package func condition(of path: FilePath) throws(SystemError) -> FileSystemCondition {
+        try enter("condition", path.string)
+        return condition
+    }
+
+    package func fingerprint(
+        _ path: FilePath, samples: Bool
+    ) throws(SystemError) -> Fingerprint {
         try enter("fingerprint", path.string)
         return try Steps.elsewhere { () throws(SystemError) in
-            try Fingerprint(of: reading(path))
+            let device = try shown(path)
+            return samples
+                ? try Fingerprint(of: device) : try Fingerprint(superblocksOf: device)
         }
     }
 
@@ -185,6 +218,15 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
                 isWhole: loop.isWhole)
         }
     }
+
+    package func holders(of file: FilePath) throws(SystemError) -> [FilePath] {
+        let status = try FileStatus(file)
+        return try loops(onInode: status.inode, fileSystem: status.fileSystem).map(\.path)
+    }
+
+    package func use(ofImage path: FilePath) throws(SystemError) -> String? { imageUse(path) }
+
+    package func isDirect(loop: DeviceNumber) -> Bool { true }
 
     package func detachLoop(_ path: FilePath) throws(SystemError) {
         try enter("detachLoop", path.string, changes: true)

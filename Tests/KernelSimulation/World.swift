@@ -130,10 +130,15 @@ package final class World {
         for activation in activations {
             let name = try origin(activation)
             expected.insert(name)
-            expected.insert("dmsnapcow-\(activation.name)-\(activation.store)")
-            if activation.phase != .active { faults.append("\(name) is \(activation.phase)") }
-            if activation.nextStore != nil { faults.append("\(name) is being exchanged") }
-            if activation.session == nil { armed.insert("\(activation.id)-\(activation.store)") }
+            expected.insert("dmsnapcow-\(activation.name)-\(activation.store.number)")
+            switch activation.state {
+            case .armed, .open, .merging: break
+            case .activating, .deactivating, .exchanging:
+                faults.append("\(name) is in the middle of a change")
+            }
+            if activation.session == nil {
+                armed.insert("\(activation.id)-\(activation.store.number)")
+            }
         }
         let mapped = Set(kernel.remains.filter { !$0.hasPrefix("loop") })
         faults += mapped.symmetricDifference(expected).map { "\($0) is too much, or not there" }
@@ -169,4 +174,27 @@ package struct Unexpected: Error, CustomStringConvertible {
 
     /// At `what`.
     package init(_ what: String) { description = "unexpected: \(what)" }
+}
+
+extension SnapshotService {
+    /// Assembles every activation, as the machine's start does.
+    package func assembleAll() throws(SessionsError)
+        -> [(Activation, Result<AssemblyOutcome, SessionsError>)]
+    {
+        try activations().map { activation in
+            (activation, Result { () throws(SessionsError) in try assemble(activation.id) })
+        }
+    }
+
+    /// The session of this name.
+    package func session(named name: SessionName) throws(SessionsError) -> Session {
+        try session(named: name.text)
+    }
+}
+
+extension RestoreRequest {
+    /// A restore of `session` to its own device.
+    package init(session: SessionName) {
+        self.init(session: session.text)
+    }
 }

@@ -31,7 +31,7 @@ import Testing
         #expect(watcher.look() == .after(Reconciler.probing))
         #expect(watcher.said().first?.hasSuffix(": session \(name) is back") == true)
         watcher.look()
-        #expect(try world.sessions().last?.record.restoreOf == name)
+        #expect(try world.sessions().last?.record.restoreOf?.text == name)
         #expect(try world.kernel.bytes(of: world.kernel.blockDevices()[0]) == before)
         #expect(try world.faults() == [])
     }
@@ -51,7 +51,7 @@ import Testing
         world.kernel.mergeSpeed = 100
         for _ in 0..<3 { watcher.look() }
         let last = try #require(try world.sessions().last?.record)
-        #expect(last.state == .closed && last.restoreOf == name && last.kind == .mount)
+        #expect(last.state == .closed && last.restoreOf?.text == name && last.kind == .mount)
         #expect(watcher.words == ["opened", "closed"])
         #expect(try world.faults() == [])
     }

@@ -153,7 +153,7 @@ import Testing
         try world.scribble()
         try world.kernel.invalidate("dmsnapcow-sda-1", isWritten: false)
         watcher.look()
-        #expect(try world.activation().isInvalid)
+        #expect(try world.activation().store.loss != nil)
         #expect(try world.sessions().map(\.record.state) == [.invalid])
         #expect(watcher.said().filter { $0.hasPrefix("error") }.count == 1)
         watcher.look()
@@ -163,7 +163,7 @@ import Testing
         try world.kernel.mount(origin)
         watcher.look()
         #expect(try world.sessions().map(\.record.state) == [.invalid, .open])
-        #expect(try !world.activation().isInvalid)
+        #expect(try world.activation().store.loss == nil)
     }
 
     @Test("A store that is filling up is told of once, and the next one again")
@@ -199,12 +199,61 @@ import Testing
         let disk = world.kernel.blockDevices()[0]
         try TemporaryDirectory.patch(disk, at: 512, [1])
         watcher.look()
-        #expect(try world.activation().broken?.contains(disk.string) == true)
+        #expect(try world.activation().store.breach?.what.contains(disk.string) == true)
         let said = watcher.said()
         #expect(said.count == 1)
         #expect(said.first?.hasPrefix("error: ") == true)
         watcher.look()
         #expect(watcher.said() == [])
+    }
+
+    @Test("Who opens the disk or image to write and writes nothing breaks no chain")
+    func opened() throws {
+        let watcher = try armed()
+        let disk = watcher.world.kernel.blockDevices()[0]
+        watcher.look()
+        try OwnedDescriptor.open(disk, .readWrite).close()
+        watcher.look()
+        #expect(try watcher.world.activation().store.breach == nil)
+        #expect(watcher.said() == [])
+        try TemporaryDirectory.patch(disk, at: 512, [1])
+        watcher.look()
+        #expect(try watcher.world.activation().store.breach != nil)
+    }
+
+    @Test("A store that is deleted or replaced under its session is told of at once")
+    func lostStore() throws {
+        let watcher = try armed()
+        let world = watcher.world
+        try world.kernel.mount(origin)
+        watcher.look()
+        try world.scribble()
+        watcher.look()
+        _ = watcher.said()
+        let name = try #require(try world.activation().session)
+        try Files.removeDirectory(world.layout.defaultSessions.appending(name.text))
+        watcher.look(isWoken: false)
+        #expect(try world.activation().store.loss?.contains("deleted") == true)
+        let said = watcher.said()
+        #expect(said.count == 1 && said.first?.hasPrefix("error: ") == true)
+        watcher.look()
+        #expect(watcher.said() == [])
+        world.kernel.unmount(origin)
+        for _ in 0..<3 { watcher.look() }
+        #expect(try world.sessions().last?.record.state == .invalid)
+        #expect(try world.activation().store.health == .sound)
+    }
+
+    @Test("A device that grows is told of once, and its chain is broken")
+    func grown() throws {
+        let watcher = try armed()
+        let disk = watcher.world.kernel.blockDevices()[0]
+        watcher.look()
+        try OwnedDescriptor.open(disk, .readWrite).resize(to: ByteCount(128 << 10))
+        watcher.look()
+        watcher.look()
+        #expect(try watcher.world.activation().store.breach?.what.contains("size") == true)
+        #expect(watcher.said().count { $0.contains("size") } == 1)
     }
 
     @Test("The lock that an activation holds on its image is taken for no write")
@@ -214,9 +263,11 @@ import Testing
         try world.activate(image)
         let watcher = try Watcher(world)
         watcher.look()
-        _ = try world.service().holding(image: image) { watcher.look() }
+        _ = try ImageHold(kernel: world.kernel, layout: world.layout).holding(image) {
+            watcher.look()
+        }
         watcher.look()
-        #expect(try world.activation().broken == nil)
+        #expect(try world.activation().store.breach?.what == nil)
         #expect(watcher.said() == [])
     }
 
@@ -227,9 +278,9 @@ import Testing
         try world.activate(image)
         let watcher = try Watcher(world)
         watcher.look()
-        #expect(try world.activation().broken == nil)
+        #expect(try world.activation().store.breach?.what == nil)
         try world.kernel.attachByHand(image, as: 7)
         watcher.look()
-        #expect(try world.activation().broken?.contains("loop7") == true)
+        #expect(try world.activation().store.breach?.what.contains("loop7") == true)
     }
 }

@@ -111,7 +111,11 @@ import Testing
     func working() throws {
         let world = try World()
         let activation = try world.activate(world.disk())
-        try world.service().change(activation.id) { $0.nextStore = 2 }
+        try world.service().lifecycle.registry.change(activation.id) {
+            current throws(SessionsError) in
+            try current.beginExchange(
+                to: Store(number: 2, baseline: current.store.baseline), held: nil)
+        }
         let watcher = try Watcher(world)
         let calls = world.kernel.calls
         guard let lock = try FileLock.takeIfFree(world.layout.operationLock(activation.id)) else {
@@ -119,9 +123,14 @@ import Testing
         }
         watcher.look()
         #expect(world.kernel.calls == calls)
-        #expect(try world.activation().nextStore == 2)
+        #expect(try isExchanging(world))
         lock.release()
         watcher.look()
-        #expect(try world.activation().nextStore == nil)
+        #expect(try !isExchanging(world))
     }
+}
+
+private func isExchanging(_ world: World) throws -> Bool {
+    if case .exchanging = try world.activation().state { return true }
+    return false
 }

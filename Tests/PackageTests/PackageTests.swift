@@ -32,7 +32,13 @@ import Testing
         #expect(wrong == [])
     }
 
-    @Test("No file of Sources has 500 lines")
+    @Test("The domain keeps no name and no path as a bare string")
+    func bareNames() throws {
+        let wrong = Rules.bareNames(try Checkout.files(under: "Sources"))
+        #expect(wrong == [])
+    }
+
+    @Test("No file of Sources has 500 lines, none of the domain 251")
     func lengths() throws {
         let files = try Checkout.files(under: "Sources")
         #expect(files.count > 20)

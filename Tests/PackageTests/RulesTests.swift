@@ -117,6 +117,29 @@ import Testing
         ]
         #expect(Rules.tooLong(files) == ["open has 500 lines", "wrong has 500 lines"])
         #expect(Rules.tooLong(["empty": ""]) == [])
+        let domain = "Sources/Sessions/Long.swift"
+        #expect(Rules.tooLong([domain: String(repeating: line, count: 250)]) == [])
+        #expect(
+            Rules.tooLong([domain: String(repeating: line, count: 251)])
+                == ["\(domain) has 251 lines"])
+    }
+
+    @Test("A name or path that the domain keeps as a bare string is found")
+    func bareNames() {
+        let text = """
+            let path: ByteText
+            var devicePath: String
+            let names: [String]
+            let label: String
+            func find(_ device: String) {}
+            """
+        #expect(
+            Rules.bareNames(["Sources/Sessions/A.swift": text, "Sources/Block/A.swift": text])
+                == [
+                    "Sources/Sessions/A.swift: devicePath is a String",
+                    "Sources/Sessions/A.swift: names is a String",
+                ])
+        #expect(Rules.bareNames([Rules.typed[0]: text]) == [])
     }
 
     @Test("A name or path in a literal is found in every file but its own")

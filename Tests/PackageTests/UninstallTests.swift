@@ -40,12 +40,15 @@ import Testing
         {
           "activations" : [
             {
+              "base" : {
+                "path" : "/snapshot"
+              },
               "name" : "sda1",
               "path" : "/dev/sda1",
-              "phase" : "active"
+              "sessionPrefix" : "sda1"
             }
           ],
-          "version" : 1
+          "version" : 2
         }
         """
 
@@ -54,6 +57,7 @@ import Testing
         let refused = try uninstall(active)
         #expect(refused.status != 0 && refused.isThere)
         #expect(refused.output.contains("  /dev/sda1\n"))
+        #expect(!refused.output.contains("/snapshot"))
         #expect(refused.output.contains("dmsnap deactivate DEVICE"))
     }
 

@@ -18,7 +18,7 @@ import Testing
                 "resume dmsnap-sda",
             ])
         try check(world)
-        #expect(try world.activation().phase == .active)
+        #expect(try world.activation().state.isActive)
     }
 
     @Test("Activating twice changes nothing", arguments: [true, false])
@@ -185,7 +185,7 @@ import Testing
         try Files.replace(images, with: world.generator.bytes(1024))
         defer { try? Files.remove(images) }
         let third = try world.activate(world.image(images.string))
-        #expect(third.name == images.string)
+        #expect(third.name.text == images.string)
         #expect(try world.service().find(images.string) == nil)
     }
 }

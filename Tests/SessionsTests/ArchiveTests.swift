@@ -27,7 +27,7 @@ import Testing
 
     private func archiveAll(_ world: World) throws {
         let service = try world.service()
-        for session in try service.unarchived() { try service.archive(session) }
+        for session in try service.archiver.unarchived() { try service.archiver.archive(session) }
     }
 
     private func directory(_ world: World, _ name: String) -> FilePath {
@@ -52,12 +52,12 @@ import Testing
             #expect(files == ["chunks.dmsz", "session.json"])
         }
         let service = try world.service()
-        #expect(try service.unarchived().isEmpty)
+        #expect(try service.archiver.unarchived().isEmpty)
         let summaries = try world.sessions().map { service.summary(of: $0) }
         #expect(summaries.map(\.state) == [.archived, .archived])
         #expect(summaries.map(\.complete) == [true, true])
         let verified = try service.verify(names[0])
-        #expect(verified.chain == names)
+        #expect(verified.chain.map(\.text) == names)
         _ = try service.restore(RestoreRequest(session: names[0]))
         #expect(try world.kernel.bytes(of: path) == states[0])
         try check(world)
@@ -67,9 +67,9 @@ import Testing
     func mixed() throws {
         let (world, path, names, states) = try chain()
         let service = try world.service()
-        let first = try #require(service.unarchived().first)
-        #expect(first.record.name == names[0])
-        try service.archive(first)
+        let first = try #require(service.archiver.unarchived().first)
+        #expect(first.record.name.text == names[0])
+        try service.archiver.archive(first)
         _ = try service.restore(RestoreRequest(session: names[0]))
         #expect(try world.kernel.bytes(of: path) == states[0])
     }
@@ -80,15 +80,17 @@ import Testing
         try world.mount()
         try world.scribble()
         let service = try world.service()
-        #expect(try service.unarchived().map(\.record.name) == names)
+        #expect(try service.archiver.unarchived().map(\.record.name.text) == names)
         let session = try service.session(named: names[0])
-        try service.change(session) { $0.state = .invalid }
-        #expect(try service.unarchived().map(\.record.name) == [names[1]])
+        try service.lifecycle.catalogue.change(session) { $0.state = .invalid }
+        #expect(try service.archiver.unarchived().map(\.record.name.text) == [names[1]])
         // As after a crash before the registry's change.
         let last = try service.session(named: names[1])
-        try service.change(world.activation().id) { $0.store = last.record.store }
-        #expect(try service.unarchived().isEmpty)
-        try service.archive(last)
+        try service.lifecycle.registry.change(world.activation().id) {
+            $0.store = Store(number: last.record.store, baseline: $0.store.baseline)
+        }
+        #expect(try service.archiver.unarchived().isEmpty)
+        try service.archiver.archive(last)
         #expect(Files.exists(Layout.store(in: last.directory)))
     }
 
@@ -126,10 +128,10 @@ import Testing
         let service = try world.service()
         let session = try service.session(named: names[0])
         // The record of a crash says so, and somebody has damaged the archive since.
-        try service.change(session) { $0.state = .archived }
+        try service.lifecycle.catalogue.change(session) { $0.state = .archived }
         try Files.replace(Layout.archive(in: session.directory), with: [1, 2, 3])
-        let marked = try #require(service.unarchived().first)
-        #expect(throws: SessionsError.self) { try service.archive(marked) }
+        let marked = try #require(service.archiver.unarchived().first)
+        #expect(throws: SessionsError.self) { try service.archiver.archive(marked) }
         #expect(Files.exists(Layout.store(in: session.directory)))
         _ = try service.verify(names[0])
     }
@@ -140,7 +142,7 @@ import Testing
         let service = try world.service()
         let session = try service.session(named: names[0])
         let error = #expect(throws: SessionsError.self) {
-            try service.archive(session, control: ArchiveControl(isCancelled: { true }))
+            try service.archiver.archive(session, control: ArchiveControl(isCancelled: { true }))
         }
         guard case .archiveStopped = error else {
             Issue.record("\(String(describing: error))")
@@ -162,8 +164,12 @@ import Testing
         for name in names { try Files.removeDirectory(directory(world, name)) }
 
         var request = RestoreRequest(session: archive.string)
+        // What it says of its device is its author's word.
+        #expect(try world.service().restoreError(archive.string)?.exitStatus == .usage)
+        #expect(try world.kernel.bytes(of: path) == states[2])
+        request.device = path.string
         let outcome = try world.service().restore(request)
-        #expect(outcome.chain == [names[1]])
+        #expect(outcome.chain.map(\.text) == [names[1]])
         #expect(try world.kernel.bytes(of: path) == states[1])
         #expect(!Files.exists(archive.appendingSuffix(".restoring")))
         // It is not as the session left it any more.
@@ -197,7 +203,7 @@ import Testing
         }
         let outcome = try world.service().restore(
             RestoreRequest(session: elsewhere.appending(names[0]).string))
-        #expect(outcome.chain == names)
+        #expect(outcome.chain.map(\.text) == names)
         #expect(try world.kernel.bytes(of: path) == states[0])
     }
 }

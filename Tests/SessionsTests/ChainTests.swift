@@ -70,8 +70,8 @@ import Testing
         let copy = try world.kernel.addDisk("sdb", world.kernel.bytes(of: disk), hardware: [])
         if isSimultaneous { try world.activate(disk) }
         let other = try world.activate(copy)
-        #expect(other.nextIndex == 0)
-        #expect(try other.chain != world.sessions().first?.record.chain)
+        #expect(other.chain.index == 0)
+        #expect(try other.chain.id != world.sessions().first?.record.chain)
     }
 
     @Test("What is written past the origin into an armed store's device breaks the chain at once")
@@ -80,7 +80,7 @@ import Testing
         let disk = try world.disk()
         try world.activate(disk)
         let first = try world.session()
-        try world.service().markBroken(world.activation().id, "something wrote to it")
+        try world.service().observer.markBroken(world.activation().id, "something wrote to it")
         let error = #expect(throws: SessionsError.self) {
             try world.service().restore(RestoreRequest(session: first))
         }
@@ -90,7 +90,7 @@ import Testing
         #expect(throws: SessionsError.self) {
             try world.service().restore(RestoreRequest(session: first))
         }
-        #expect(try world.activate(disk).nextIndex == 0)
+        #expect(try world.activate(disk).chain.index == 0)
     }
 
     @Test(
@@ -103,7 +103,7 @@ import Testing
         let first = try world.session()
         try world.mount()
         if !isEmpty { try world.scribble() }
-        try world.service().markBroken(world.activation().id, "something wrote to it")
+        try world.service().observer.markBroken(world.activation().id, "something wrote to it")
         try world.unmount()
         for name in try world.sessions().map(\.record.name) {
             #expect(throws: SessionsError.self, "\(name)") {

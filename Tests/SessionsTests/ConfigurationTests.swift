@@ -121,13 +121,13 @@ import Testing
                 "[sessions]\ndirectory = \"\(base)\"\n[store]\nchunk-size = \"2K\"\n".utf8))
         guard case .activated(let activation) = try world.service().activate(world.disk().string)
         else { throw Unexpected("no activation") }
-        #expect(activation.baseDirectory == base.string)
+        #expect(activation.base.path.text == base.string)
         #expect(activation.chunkSize == ByteCount(2048))
         let name = try world.session()
         #expect(Files.exists(base.appending(name).appending("store")))
         #expect(try FileStatus(base).permissions == 0o700)
         // Found again when the configuration names another one.
         try Files.remove(world.layout.configuration)
-        #expect(try world.sessions().map(\.record.name) == [name])
+        #expect(try world.sessions().map(\.record.name.text) == [name])
     }
 }

@@ -203,7 +203,7 @@ final class Crashed {
 
     func archive() throws {
         let service = try world.service()
-        for session in try service.unarchived() { try service.archive(session) }
+        for session in try service.archiver.unarchived() { try service.archiver.archive(session) }
     }
 
     func rollOver() throws { _ = try world.service().rollOver(world.activation().id) }
@@ -237,15 +237,15 @@ final class Crashed {
         for activation in try service.activations() { try service.recover(activation.id) }
         for activation in try service.missing() { _ = try service.assemble(activation.id) }
         for _ in 0..<200 where try service.activations().contains(where: { $0.merge != nil }) {
-            for watched in try service.watched() where watched.merge?.isComplete == true {
+            for watched in try service.observer.watched() where watched.merge?.isComplete == true {
                 try service.recover(watched.activation.id)
             }
         }
-        for watched in try service.watched() {
+        for watched in try service.observer.watched() {
             if watched.uses.isEmpty {
                 _ = try service.rollOver(watched.activation.id)
             } else {
-                _ = try service.openSession(watched)
+                _ = try service.observer.openSession(watched)
             }
         }
     }
@@ -262,7 +262,7 @@ final class Crashed {
         for activation in try world.service().activations() {
             let name = try world.origin(activation)
             for _ in 0..<2 { world.kernel.unmount(name) }
-            _ = try world.service().deactivate(activation.path)
+            _ = try world.service().deactivate(activation.path.text)
         }
         if world.kernel.remains != [] { Issue.record("\(what): \(world.kernel.remains) is left") }
         var left = states.dropLast()

@@ -88,7 +88,7 @@ import Testing
         let aside = image.appendingSuffix(".aside")
         try how == 0 ? Files.remove(image) : Files.rename(image, to: aside)
         if how == 2 { _ = try world.image() }
-        try world.service().deactivate(try world.activation().path)
+        try world.service().deactivate(try world.activation().path.text)
         #expect(try world.service().activations().isEmpty)
         #expect(world.kernel.remains == [])
         #expect(try world.service().session(named: name).record.state == .closed)
@@ -108,6 +108,8 @@ import Testing
         let base = world.layout.defaultSessions
         let aside = base.appendingSuffix(".aside")
         try Files.rename(base, to: aside)
+        let usual = world.kernel.fileSystemUUID
+        world.kernel.fileSystemUUID = { _ in "the root's" }
         if below > 0 { try Files.makeDirectory(base) }
         if below > 1 { try Files.makeDirectory(base.appending(".armed")) }
         let error = #expect(throws: SessionsError.self) {
@@ -115,10 +117,11 @@ import Testing
         }
         #expect(error?.exitStatus == .noInput)
         #expect(error?.description.contains(base.appending(name.text).string) == true)
-        #expect(try world.activation().session == name.text)
+        #expect(try world.activation().session == name)
         if below > 1 { try Files.removeDirectory(base.appending(".armed")) }
         if below > 0 { try Files.removeDirectory(base) }
         try Files.rename(aside, to: base)
+        world.kernel.fileSystemUUID = usual
         try world.service().deactivate(disk.string)
         #expect(try world.service().session(named: name.text).record.state == .closed)
         _ = try world.service().restore(RestoreRequest(session: name.text))
@@ -131,7 +134,10 @@ import Testing
         let disk = try world.disk()
         try world.activate(disk)
         try world.scribble()
-        _ = try world.service().change(world.activation().id) { $0.phase = .deactivating }
+        _ = try world.service().lifecycle.registry.change(world.activation().id) {
+            current throws(SessionsError) in
+            try current.beginDeactivation()
+        }
         world.kernel.reboot()
         let base = world.layout.defaultSessions
         let aside = base.appendingSuffix(".aside")
@@ -155,12 +161,14 @@ import Testing
         world.kernel.reboot()
         let directory = world.layout.defaultSessions.appending(name.text)
         try Files.removeDirectory(directory)
+        world.kernel.fileSystemUUID = { _ in "another disk's" }
         let error = #expect(throws: SessionsError.self) {
             try world.service().deactivate(disk.string)
         }
         #expect(error?.description.contains("make an empty directory") == true)
         try Files.makeDirectory(directory)
-        try world.service().deactivate(disk.string)
+        let session = try #require(try world.service().deactivate(disk.string))
+        #expect(session.record.name == name && session.record.state == .invalid)
         #expect(try world.service().activations().isEmpty)
         try check(world)
     }
@@ -179,9 +187,9 @@ import Testing
         let other = try world.disk("sda", hardware: ["serial:2"])
         let untouched = try world.kernel.bytes(of: other)
         for (_, result) in try world.service().assembleAll() { _ = try result.get() }
-        #expect(try world.activation().path.hasSuffix("sdc"))
+        #expect(try world.activation().path.text.hasSuffix("sdc"))
         try check(world)
-        let moved = FilePath(try world.activation().path)
+        let moved = FilePath(try world.activation().path.text)
         let last = try #require(try world.sessions().last)
         #expect(last.record.interrupted)
         _ = try world.service().restore(RestoreRequest(session: last.record.name))

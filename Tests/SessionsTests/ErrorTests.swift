@@ -22,7 +22,7 @@ import Testing
         (.notRoot("d"), .denied), (.noPassword, .denied), (.wrongPassword, .denied),
         (.passfile(path: "d", reason: "r"), .denied),
         (.noDeviceMapper("d"), .noDeviceMapper), (.monitor("d"), .ioError),
-        (.interrupted(session: "s", device: "d", detail: "x"), .ioError),
+        (.interrupted(session: "s", device: "d", detail: "x", advice: "y"), .ioError),
         (.restoreFailed(session: "s", device: "d", reason: "r"), .ioError),
         (.internalFault("d"), .software),
         (.system(SystemError(operation: "o", path: "d", errno: .ioError)), .ioError),

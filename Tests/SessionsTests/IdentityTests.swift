@@ -22,7 +22,7 @@ import Testing
     func partitionNumber() throws {
         let world = try World()
         let disk = try world.kernel.addDisk("sda1", swap(world, 1), hardware: ["partition:1"])
-        #expect(try world.service().kernel.contents(disk).uuid != nil)
+        #expect(try world.service().lifecycle.kernel.contents(disk).uuid != nil)
         try world.activate(disk)
         world.kernel.reboot()
         world.kernel.removeDisk(disk)
@@ -44,7 +44,7 @@ import Testing
         let copy = try world.kernel.addDisk(
             "sdb1", world.kernel.bytes(of: disk), hardware: hardware)
         // The same serial number is the same disk, under another name.
-        #expect(try world.activate(copy).nextIndex == (isMarked ? 1 : 0))
+        #expect(try world.activate(copy).chain.index == (isMarked ? 1 : 0))
     }
 
     @Test("A loop device with an offset is never taken for the image, and is seen as a writer")
@@ -59,8 +59,9 @@ import Testing
             throw Unexpected("no assembly")
         }
         #expect(world.kernel.remains.count == 5)
-        let watched = try #require(try world.service().watched().first)
-        #expect(try world.service().otherLoop(watched) == world.kernel.nodeOfLoop(0).string)
+        let watched = try #require(try world.service().observer.watched().first)
+        #expect(
+            try world.service().observer.otherLoop(watched) == world.kernel.nodeOfLoop(0).string)
         let name = try world.session()
         _ = try world.service().restore(RestoreRequest(session: name))
         #expect(try world.kernel.bytes(of: image) == before)

@@ -47,7 +47,7 @@ import Testing
     @Test("It stays so when it is closed by a deactivation")
     func deactivated() throws {
         let world = try invalid(isWritten: false)
-        try world.service().deactivate(world.activation().path)
+        try world.service().deactivate(world.activation().path.text)
         try checkIsInvalid(world)
     }
 
@@ -55,7 +55,8 @@ import Testing
     func rebooted() throws {
         let world = try invalid(isWritten: false)
         let activation = try world.activation()
-        try world.service().markInvalid(activation.id, store: activation.store)
+        try world.service().observer.markInvalid(
+            activation.id, store: activation.store.number, "seen")
         world.kernel.reboot()
         for (_, result) in try world.service().assembleAll() { _ = try result.get() }
         try check(world)
@@ -69,8 +70,8 @@ import Testing
         let before = try world.activation()
         try world.session()
         try world.mount()
-        try world.service().markInvalid(before.id, store: before.store)
-        #expect(try world.activation().isInvalid == false)
+        try world.service().observer.markInvalid(before.id, store: before.store.number, "seen")
+        #expect(try world.activation().store.health == .sound)
         #expect(try world.sessions().map(\.record.state) == [.closed, .open])
     }
 
@@ -80,7 +81,7 @@ import Testing
     func dying(deactivates: Bool) throws {
         func act(_ world: World) throws {
             if deactivates {
-                try world.service().deactivate(world.activation().path)
+                try world.service().deactivate(world.activation().path.text)
             } else {
                 _ = try world.service().rollOver(world.activation().id)
             }

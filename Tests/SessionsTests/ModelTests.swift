@@ -56,7 +56,7 @@ private final class Life {
     }
 
     private func note(_ session: Session) {
-        baselines.append((session.record.name, armed))
+        baselines.append((session.record.name.text, armed))
     }
 
     func step() throws {
@@ -84,7 +84,7 @@ private final class Life {
         switch outcome {
         case .closed(let session): note(session)
         case .dropped: break
-        case .inUse, .nothingToDo: throw Unexpected("\(outcome)")
+        case .inUse, .held, .nothingToDo: throw Unexpected("\(outcome)")
         }
         armed = try now()
     }

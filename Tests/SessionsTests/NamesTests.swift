@@ -1,3 +1,4 @@
+import Block
 import FoundationEssentials
 import Testing
 
@@ -31,15 +32,16 @@ import Testing
             ("/with_/_x", "with___x"),
         ])
     func images(path: String, prefix: String) {
-        #expect(SessionName.prefix(imagePath: path) == prefix)
-        #expect(SessionName(SessionName(prefix: prefix, time: time, attempt: 1).text) != nil)
+        #expect(SessionName.prefix(imagePath: ByteText(path)).text == prefix)
+        #expect(
+            SessionName(SessionName(prefix: ByteText(prefix), time: time, attempt: 1).text) != nil)
     }
 
     @Test("A name is cut to a directory's 255 bytes, its time never", arguments: [1, 2, 1000])
     func limit(attempt: Int) {
         for letter in ["a", "ü", "𝕏", "e\u{301}"] {
             let long = String(repeating: letter, count: 300)
-            let name = SessionName(prefix: long, time: time, attempt: attempt).text
+            let name = SessionName(prefix: ByteText(long), time: time, attempt: attempt).text
             #expect(name.utf8.count <= 255)
             #expect(name.utf8.count > 245)
             #expect(name.hasSuffix(attempt == 1 ? "_20261124T103855Z" : "Z-\(attempt)"))
@@ -74,11 +76,13 @@ import Testing
         arguments: ["a", " ", "ü", "#", "\n", "\\x20", "𝕏"])
     func long(letter: String) {
         let wanted = String(repeating: letter, count: 200)
-        let name = MapperNames.unique(wanted) { $0 == wanted || !$0.hasSuffix("-77") }
-        #expect(name.hasSuffix("-77"))
+        let name = MapperNames.unique(ByteText(wanted)) {
+            $0.text == wanted || !$0.text.hasSuffix("-77")
+        }
+        #expect(name.text.hasSuffix("-77"))
         for store in [1, 9_999_999_999] {
             #expect(DeviceName("\(MapperNames.snapshotPrefix)\(name)-\(store)") != nil)
         }
-        #expect(DeviceName(MapperNames.originPrefix + name) != nil)
+        #expect(DeviceName(MapperNames.originPrefix + name.text) != nil)
     }
 }

@@ -34,7 +34,7 @@ import Testing
     private func wait(_ world: World) throws {
         world.kernel.mergeSpeed = 4
         for _ in 0..<100 where try world.activation().merge != nil {
-            for one in try world.service().watched() where one.merge?.isComplete == true {
+            for one in try world.service().observer.watched() where one.merge?.isComplete == true {
                 try world.service().recover(one.activation.id)
             }
         }
@@ -47,12 +47,12 @@ import Testing
         world.kernel.mergeSpeed = 0
         let outcome = try world.service().restore(online(names[1]))
         #expect(outcome.isOnline && outcome.undo == nil)
-        #expect(outcome.chain == Array(names[1...]))
+        #expect(outcome.chain.map(\.text) == Array(names[1...]))
         let origin = try world.origin()
         #expect(try world.kernel.contents(ofMapped: origin) == states[1])
         #expect(try world.kernel.bytes(of: disk) == states[3])
         let status = try #require(try world.service().status().first)
-        #expect(status.merge?.session == names[1] && status.merge?.bytesDone == 0)
+        #expect(status.merge?.session.text == names[1] && status.merge?.bytesDone == 0)
         #expect(status.merge?.bytesTotal == outcome.report.totals.bytes)
         #expect(status.state == .armed && status.warning == nil)
         try check(world)
@@ -67,7 +67,7 @@ import Testing
         guard case .closed(let undo) = try world.service().rollOver(world.activation().id) else {
             throw Unexpected("no session")
         }
-        #expect(undo.record.kind == .offline && undo.record.restoreOf == names[1])
+        #expect(undo.record.kind == .offline && undo.record.restoreOf?.text == names[1])
         #expect(undo.record.continues == nil)
         _ = try world.service().restore(RestoreRequest(session: undo.record.name))
         #expect(try world.kernel.bytes(of: disk) == states[3])
@@ -86,14 +86,14 @@ import Testing
         _ = try world.service().status()
         // The exchange is put off until all is back.
         guard case .nothingToDo = try world.unmount() else { throw Unexpected("an exchange") }
-        #expect(try world.activation().session == name.text)
+        #expect(try world.activation().session == name)
         #expect(try world.kernel.contents(ofMapped: world.origin()) == shown)
         try wait(world)
         #expect(try world.kernel.bytes(of: disk) == shown)
         guard case .closed(let session) = try world.service().rollOver(world.activation().id)
         else { throw Unexpected("no session") }
-        #expect(session.record.name == name.text && session.record.kind == .mount)
-        #expect(session.record.restoreOf == names[0])
+        #expect(session.record.name == name && session.record.kind == .mount)
+        #expect(session.record.restoreOf?.text == names[0])
         _ = try world.service().restore(RestoreRequest(session: name.text))
         #expect(try world.kernel.bytes(of: disk) == states[3])
         try check(world)
@@ -126,7 +126,7 @@ import Testing
             try world.service().deactivate(disk.string)
         }
         #expect(error?.exitStatus == .busy)
-        #expect(try world.activation().phase == .active)
+        #expect(try world.activation().state.isActive)
         try wait(world)
         try world.service().deactivate(disk.string)
         #expect(world.kernel.remains == [])
@@ -220,7 +220,7 @@ import Testing
         _ = try world.service().rollOver(world.activation().id)
         let parts = try world.sessions().dropFirst(3).map(\.record)
         try #require(parts.count == 3)
-        #expect(parts.allSatisfy { $0.restoreOf == names[0] })
+        #expect(parts.allSatisfy { $0.restoreOf?.text == names[0] })
         #expect(parts.map(\.continues) == [nil, parts[0].name, parts[0].name])
         let error = #expect(throws: SessionsError.self) {
             try world.service().restore(RestoreRequest(session: parts[2].name))

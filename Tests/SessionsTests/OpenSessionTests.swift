@@ -21,7 +21,7 @@ import Testing
             throw Unexpected("no session")
         }
         #expect(world.kernel.calls == calls)
-        #expect(session.text.hasPrefix(activation.sessionPrefix + "_2026"))
+        #expect(session.text.hasPrefix(activation.sessionPrefix.text + "_2026"))
         let directory = world.layout.defaultSessions.appending(session.text)
         #expect(try Files.list(directory) == ["session.json", "store"])
         #expect(try FileStatus(directory).permissions == 0o700)
@@ -51,7 +51,11 @@ import Testing
     func later() throws {
         let world = try World()
         let activation = try world.activate(world.disk())
-        try world.service().change(activation.id) { $0.nextStore = 2 }
+        try world.service().lifecycle.registry.change(activation.id) {
+            current throws(SessionsError) in
+            try current.beginExchange(
+                to: Store(number: 2, baseline: current.store.baseline), held: nil)
+        }
         guard case .later = try world.service().openSession("dmsnap-sda") else {
             throw Unexpected("a session")
         }

@@ -15,7 +15,7 @@ import Testing
         #expect(try world.service().activations() == [first, second])
         #expect(try FileStatus(world.layout.registry).permissions == 0o600)
         let before = try FileStatus(world.layout.registry).inode
-        try world.service().change(first.id) { _ in }
+        try world.service().lifecycle.registry.change(first.id) { _ in }
         #expect(try FileStatus(world.layout.registry).inode == before, "written without a change")
     }
 
@@ -49,11 +49,11 @@ import Testing
         let world = try World()
         try world.activate(world.disk())
         let text = String(decoding: try Files.read(world.layout.registry), as: UTF8.self)
-        let other = text.replacing("\"version\" : 1", with: "\"version\" : 2")
+        let other = text.replacing("\"version\" : 2", with: "\"version\" : 3")
         #expect(other != text)
         try Files.replace(world.layout.registry, with: Array(other.utf8))
         let error = #expect(throws: SessionsError.self) { try world.service().activations() }
-        #expect(error?.description.contains("version is 2") == true)
+        #expect(error?.description.contains("version is 3") == true)
         #expect(error?.exitStatus == .damaged)
     }
 
@@ -66,12 +66,14 @@ import Testing
         try Files.replace(record, with: Array("{}".utf8))
         let results = try world.service().sessions()
         #expect(results.count == 2)
-        #expect(results.compactMap { try? $0.get().record.name } == [names[1]])
+        #expect(results.compactMap { try? $0.get().record.name.text } == [names[1]])
         let error = #expect(throws: SessionsError.self) {
-            try world.service().restore(RestoreRequest(session: names[1]))
+            try world.service().restore(RestoreRequest(session: names[0]))
         }
         #expect(error?.description.contains(record.string) == true)
         #expect(error?.exitStatus == .damaged)
+        // It harms itself alone.
+        _ = try world.service().restore(RestoreRequest(session: names[1]))
     }
 
     @Test("A change that throws changes nothing")
@@ -79,12 +81,15 @@ import Testing
         let world = try World()
         let activation = try world.activate(world.disk())
         #expect(throws: SessionsError.self) {
-            try world.service().change(activation.id) { current throws(SessionsError) in
-                current.isInvalid = true
+            try world.service().lifecycle.registry.change(activation.id) {
+                current throws(SessionsError) in
+                current.store.invalidate("no")
                 throw .internalFault("no")
             }
         }
-        #expect(try world.activation().isInvalid == false)
-        #expect(throws: SessionsError.self) { try world.service().change("another") { _ in } }
+        #expect(try world.activation().store.health == .sound)
+        #expect(throws: SessionsError.self) {
+            try world.service().lifecycle.registry.change("another") { _ in }
+        }
     }
 }

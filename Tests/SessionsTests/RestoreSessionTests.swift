@@ -42,7 +42,7 @@ import Testing
         var request = RestoreRequest(session: names[0])
         request.dryRun = true
         let outcome = try world.service().restore(request)
-        #expect(outcome.chain == names)
+        #expect(outcome.chain.map(\.text) == names)
         #expect(outcome.report.bytesWritten == 0)
         #expect(try world.kernel.bytes(of: disk) == states[3])
         #expect(try world.sessions().count == 3)
@@ -56,7 +56,7 @@ import Testing
         let undo = try #require(outcome.undo)
         let record = try world.service().session(named: undo.text).record
         #expect(record.kind == .offline)
-        #expect(record.restoreOf == names[1])
+        #expect(record.restoreOf?.text == names[1])
         _ = try world.service().restore(RestoreRequest(session: undo.text))
         #expect(try world.kernel.bytes(of: disk) == states[3])
         try check(world)
@@ -80,8 +80,10 @@ import Testing
         let activation = try world.activate(path)
         let name = try world.session()
         if isImage { try world.service().deactivate(path.string) }
-        // An image that isn't activated is locked itself.
-        let file = isImage ? path : world.layout.operationLock(activation.id)
+        let file =
+            try isImage
+            ? world.layout.imageLock(FileIdentity(FileStatus(path)))
+            : world.layout.operationLock(activation.id)
         guard let lock = try FileLock.takeIfFree(file) else { throw Unexpected("no lock") }
         #expect(try refusal(world, .init(session: name), path)?.exitStatus == .busy)
         if isImage {
@@ -103,7 +105,7 @@ import Testing
             default:
                 var record = try world.service().session(named: names[1]).record
                 record.state = .invalid
-                try world.service().write(record, in: directory)
+                try world.service().lifecycle.catalogue.write(record, in: directory)
             }
             let error = try refusal(world, .init(session: names[0]), disk)
             #expect(error?.exitStatus == .damaged)
@@ -135,7 +137,7 @@ import Testing
         request.acceptsWrites = true
         _ = try world.service().restore(request)
         #expect(try refusal(world, .init(session: names[0]), disk)?.exitStatus == .damaged)
-        #expect(try world.activate(disk).nextIndex == 0)
+        #expect(try world.activate(disk).chain.index == 0)
     }
 
     @Test("Cut short at any step, a restore past a chain is completed by the same command")
@@ -239,7 +241,7 @@ import Testing
         let moved = world.directory.path.appending("moved")
         try Files.rename(world.layout.defaultSessions.appending(names[0]), to: moved)
         let outcome = try world.service().restore(RestoreRequest(session: moved.string))
-        #expect(outcome.chain == names)
+        #expect(outcome.chain.map(\.text) == names)
         #expect(try world.kernel.bytes(of: disk) == states[0])
     }
 }

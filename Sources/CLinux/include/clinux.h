@@ -62,11 +62,12 @@ void clinux_drain(int fd);
 
 // A descriptor for `clinux_watch_writers` to add files to (inotify(7)), or -1.
 int clinux_writers_fd(void);
-// Reports, from now on, that somebody who had `path` open for writing has closed it; the watch's
-// number, the same for a file that is watched already, or -1.
-int clinux_watch_writers(int fd, const char *path);
-// The number of the next watch that has something to report; -1 if none has.
-int clinux_next_writer(int fd);
+// Reports, from now on, that somebody who had `path` open for writing has closed it, and, with
+// `writes`, each write(2) to it; the watch's number, the same for a file that is watched already, or -1.
+int clinux_watch_writers(int fd, const char *path, int writes);
+// The number of the next watch that has something to report: a write if `wrote` is set, else a close;
+// -1 if none has.
+int clinux_next_writer(int fd, int *wrote);
 
 // A pipe, both ends close-on-exec: `ends[0]` to read, `ends[1]` to write.
 int clinux_pipe(int ends[2]);

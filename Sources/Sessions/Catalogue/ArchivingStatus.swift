@@ -5,7 +5,7 @@ import SystemPackage
 /// How far the monitor is with the archive that it is making.
 public struct ArchivingStatus: Hashable, Sendable, Codable {
     /// The session's name.
-    public let session: String
+    public let session: SessionName
     /// The chain that the session is part of.
     let chain: String
     /// What is being done.
@@ -21,19 +21,19 @@ public struct ArchivingStatus: Hashable, Sendable, Codable {
 }
 
 /// Progress that another process asks for: a file, written once a second.
-extension SnapshotService {
+extension Archiver {
     /// The archive that is being made now; nil if none is.
     public func archiving() -> ArchivingStatus? {
         // A monitor that was killed has left what it wrote.
-        guard (try? MonitorLauncher.isRunning(layout)) == true else { return nil }
-        return try? JSON.decode(ArchivingStatus.self, from: layout.archiving)
+        guard (try? MonitorLauncher.isRunning(catalogue.layout)) == true else { return nil }
+        return try? JSON.decode(ArchivingStatus.self, from: catalogue.layout.archiving)
     }
 
     /// The same control, which also keeps what `archiving` says.
     func publishing(_ control: ArchiveControl, of session: Session) -> ArchiveControl {
         let clock = ContinuousClock()
         let pace = Pace(interval: .seconds(1))
-        let path = layout.archiving
+        let path = catalogue.layout.archiving
         return ArchiveControl(
             report: { progress in
                 control.report(progress)
@@ -49,6 +49,8 @@ extension SnapshotService {
 
     /// No archive is being made any more.
     func withdrawArchiving() {
-        if Files.exists(layout.archiving) { try? Files.remove(layout.archiving) }
+        if Files.exists(catalogue.layout.archiving) {
+            try? Files.remove(catalogue.layout.archiving)
+        }
     }
 }

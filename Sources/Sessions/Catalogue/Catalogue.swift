@@ -1,30 +1,20 @@
-internal import Block
+import Block
 import FoundationEssentials
-public import SystemPackage
+import Glibc
+import SystemPackage
 
-/// A session and where it is.
-public struct Session: Sendable {
-    /// Its directory.
-    public let directory: FilePath
-    /// What its `session.json` says.
-    public let record: SessionRecord
-    /// The archive that it was read from, where that lies by itself: nothing but the archive is
-    /// then known of the session, and nothing of it is changed.
-    public let archive: FilePath?
+/// The sessions on disk: found, read, named, changed.
+struct Catalogue: Sendable {
+    let layout: Layout
+    let configuration: Configuration
+    let registry: Registry
+    /// The time of day.
+    let now: @Sendable () -> Date
 
-    init(directory: FilePath, record: SessionRecord, archive: FilePath? = nil) {
-        self.directory = directory
-        self.record = record
-        self.archive = archive
-    }
-}
-
-/// The sessions on disk.
-extension SnapshotService {
     /// Every base directory that may hold sessions: the configuration's, and every one ever used.
     func baseDirectories() throws(SessionsError) -> [FilePath] {
         var bases = [configuration.sessionsDirectory]
-        bases += try registry.read().baseDirectories.map { FilePath($0) }
+        bases += try registry.read().baseDirectories.map(\.path)
         var seen: Set<FilePath> = []
         return bases.compactMap { base in
             guard let resolved = try? Files.resolve(base), seen.insert(resolved).inserted else {
@@ -35,7 +25,7 @@ extension SnapshotService {
     }
 
     /// Every session, the oldest first; a directory whose record can't be read comes as its error.
-    public func sessions() throws(SessionsError) -> [Result<Session, SessionsError>] {
+    func sessions() throws(SessionsError) -> [Result<Session, SessionsError>] {
         try sessions(in: baseDirectories())
     }
 
@@ -57,8 +47,13 @@ extension SnapshotService {
         return found.sorted { order($0) < order($1) }
     }
 
+    /// The sessions that can be read: a damaged record harms itself alone.
+    private func readable(in bases: [FilePath]) -> [Session] {
+        sessions(in: bases).compactMap { try? $0.get() }
+    }
+
     /// The session in a directory.
-    func session(at directory: FilePath) throws(SessionsError) -> Session {
+    func session(at directory: FilePath, isForeign: Bool = false) throws(SessionsError) -> Session {
         let record = try JSON.decode(SessionRecord.self, from: Layout.record(in: directory))
         guard record.version == SessionRecord.currentVersion else {
             throw .damagedRecord(
@@ -66,29 +61,41 @@ extension SnapshotService {
                 reason: "its version is \(record.version), and this dmsnap knows "
                     + "\(SessionRecord.currentVersion)")
         }
-        return Session(directory: directory, record: record)
+        return Session(directory: directory, record: record, isForeign: isForeign)
     }
 
     /// A session by its name, its directory's path, or an archive file's.
-    public func session(named text: String) throws(SessionsError) -> Session {
-        let directory: FilePath? =
-            if text.contains("/") {
-                FilePath(text)
-            } else {
-                try baseDirectories().map { $0.appending(text) }.first {
-                    Files.exists(Layout.record(in: $0))
-                }
-            }
-        // A bare name is a session's before it is that of a file which happens to lie here.
-        if text.contains("/") || directory == nil, let path = try? Files.resolve(FilePath(text)),
-            (try? FileStatus(path).kind) == .regular
+    func session(named text: String) throws(SessionsError) -> Session {
+        let bases = try baseDirectories()
+        if let name = SessionName(text),
+            let directory = bases.map({ Layout.session(in: $0, name) }).first(where: {
+                Files.exists(Layout.record(in: $0))
+            })
         {
-            return try session(inArchive: path)
+            return try session(at: directory)
         }
-        guard let directory, Files.exists(Layout.record(in: directory)),
-            let resolved = try? Files.resolve(directory)
+        guard let path = try? Files.resolve(FilePath(text)), let status = try? FileStatus(path)
         else { throw .noSuchSession(text) }
-        return try session(at: resolved)
+        let isHere = { (directory: FilePath) in bases.contains(directory.removingLastComponent()) }
+        switch status.kind {
+        case .directory where Files.exists(Layout.record(in: path)):
+            // One that was moved is root's alone still.
+            let isRoots =
+                registry.isForRoot && status.owner == geteuid()
+                && status.permissions & 0o022 == 0
+            return try session(at: path, isForeign: !isHere(path) && !isRoots)
+        case .regular:
+            let directory = path.removingLastComponent()
+            // In its own directory of ours it is the session of that directory.
+            if path == Layout.archive(in: directory), isHere(directory),
+                Files.exists(Layout.record(in: directory))
+            {
+                return try session(at: directory)
+            }
+            return try session(inArchive: path)
+        default:
+            throw .noSuchSession(text)
+        }
     }
 
     /// Writes a session's record, whole or not at all.
@@ -101,13 +108,15 @@ extension SnapshotService {
         }
     }
 
-    /// Changes a session's record as it is now, while nobody else does; a lone archive has none.
+    /// Changes a session's record as it is now, while nobody else does; one that is foreign stays as
+    /// it is.
     func change(
         _ session: Session, _ body: (inout SessionRecord) -> Void
     ) throws(SessionsError) {
-        guard session.archive == nil else { return }
+        guard session.archive == nil, !session.isForeign else { return }
         try asSessionsError {
-            try FileLock.take(existing: session.directory).holding {
+            try Files.makeDirectory(layout.runDirectory)
+            try FileLock.holding(layout.recordsLock) {
                 var record = try self.session(at: session.directory).record
                 body(&record)
                 try write(record, in: session.directory)
@@ -115,56 +124,39 @@ extension SnapshotService {
         }
     }
 
-    /// A chain's sessions from a place on, in order.
-    ///
-    /// - Throws: a `damagedRecord` in any directory of the chain's base, for it might be the chain's.
-    func chain(_ id: String, from index: Int) throws(SessionsError) -> [Session] {
-        try chain(id, from: index, in: baseDirectories())
+    /// A session directory made of a store of this activation: the one that the registry names, or,
+    /// where a process died between the rename and the registry's change, the one that says so itself.
+    func session(
+        ofStore store: Int, of activation: Activation
+    ) throws(SessionsError) -> Session? {
+        readable(in: try baseDirectories()).first {
+            $0.record.activation == activation.id && $0.record.store == store
+        }
     }
 
-    /// A session and the later ones of its chain, in order: those on this machine, and those that lie
-    /// beside it, wherever it was moved.
-    func chain(from session: Session) throws(SessionsError) -> [Session] {
-        let record = session.record
+    /// A session's chain, and where each member is: those on this machine, and those that lie beside
+    /// the session, wherever it was moved.
+    func lineage(
+        of session: Session
+    ) throws(SessionsError) -> (chain: Chain, sessions: [SessionName: Session]) {
         var bases = try baseDirectories()
         let beside = session.directory.removingLastComponent()
         if session.archive == nil, !bases.contains(beside) { bases.insert(beside, at: 0) }
-        var members: [Session] = []
-        for member in try chain(record.chain, from: record.index, in: bases) {
-            // The session is the one that was named, and of two copies of another one is enough.
-            if member.record.name == record.name
-                || members.contains(where: { $0.record.name == member.record.name })
-            {
-                continue
-            }
-            members.append(member)
+        // The session is the one that was named; of two copies of another one is enough.
+        var found = [session.record.name: session]
+        for member in readable(in: bases) where member.record.chain == session.record.chain {
+            if found[member.record.name] == nil { found[member.record.name] = member }
         }
-        let place = members.firstIndex { $0.record.index > record.index } ?? members.endIndex
-        members.insert(session, at: place)
-        return members
-    }
-
-    private func chain(
-        _ id: String, from index: Int, in bases: [FilePath]
-    ) throws(SessionsError) -> [Session] {
-        var members: [Session] = []
-        for result in sessions(in: bases) {
-            let session = try result.get()
-            if session.record.chain == id, session.record.index >= index {
-                members.append(session)
-            }
-        }
-        return members.sorted { $0.record.index < $1.record.index }
+        return (Chain(found.values.map(\.record)), found)
     }
 
     /// Lets the session before an activation's next one end in what nobody knows, since something was
     /// written past us.
     ///
     /// The fingerprint alone may not show it, and after a deactivation the session is all that is left.
-    func forgetEnd(before activation: Activation) throws(SessionsError) {
-        let last = try sessions().compactMap { try? $0.get() }.last { session in
-            session.record.chain == activation.chain
-                && session.record.index == activation.nextIndex - 1
+    func forgetEnd(before place: ChainPlace) throws(SessionsError) {
+        let last = readable(in: try baseDirectories()).last { session in
+            session.record.chain == place.id && session.record.index == place.index - 1
         }
         guard let last, last.record.end != nil else { return }
         try change(last) { $0.end = nil }
@@ -176,24 +168,22 @@ extension SnapshotService {
     /// A copy of the device has the same fingerprint: where nothing but its contents tells who it is
     /// the path has to be the same, and nobody else may be going on with the chain.
     func continuedChain(
-        path: FilePath, kind: Activation.Kind, identity: SourceIdentity, fingerprint: Fingerprint
-    ) throws(SessionsError) -> (id: String, next: Int)? {
-        let inUse = Set(try activations().map(\.chain))
+        path: ByteText, kind: Activation.Kind, identity: SourceIdentity, fingerprint: Fingerprint
+    ) throws(SessionsError) -> ChainPlace? {
+        let inUse = Set(try registry.activations().map(\.chain.id))
         let isNameless = kind == .block && !identity.isMarked
-        let closed = try sessions().compactMap { try? $0.get() }.filter { session in
+        let all = readable(in: try baseDirectories())
+        let ends = all.filter { session in
             let record = session.record
-            return record.end == fingerprint && record.deviceKind == kind
+            return record.end?.agrees(with: fingerprint) == true && record.deviceKind == kind
                 && record.identity.hardware == identity.hardware
                 && record.identity.inode == identity.inode
                 && record.identity.fileSystem == identity.fileSystem
-                && (!isNameless || record.device == path.string) && !inUse.contains(record.chain)
+                && (!isNameless || record.device == path) && !inUse.contains(record.chain)
         }
-        for session in closed.reversed() {
-            let record = session.record
-            let members = try chain(record.chain, from: record.index)
-            if members.last?.record.index == record.index {
-                return (record.chain, record.index + 1)
-            }
+        for session in ends.reversed() {
+            let chain = Chain(all.map(\.record).filter { $0.chain == session.record.chain })
+            if chain.members.last?.name == session.record.name { return chain.continuation }
         }
         return nil
     }

@@ -2,7 +2,7 @@ import Block
 import SystemPackage
 
 /// Which device or file an activation means, when names have changed.
-extension SnapshotService {
+extension DeviceFinder {
     /// The identity of an image file.
     func identity(ofImage path: FilePath, _ contents: Contents) throws(SystemError)
         -> SourceIdentity
@@ -32,7 +32,7 @@ extension SnapshotService {
     private func locateImage(
         _ activation: Activation
     ) throws -> (path: FilePath, identity: SourceIdentity)? {
-        let path = FilePath(activation.path)
+        let path = activation.path.path
         guard Files.exists(path) else { return nil }
         let status = try FileStatus(path)
         guard status.kind == .regular else { return nil }
@@ -44,13 +44,13 @@ extension SnapshotService {
             || known.fileSystemUUID == found.fileSystemUUID
         guard found.inode == known.inode, sameFileSystem else {
             throw SessionsError.unsuitable(
-                device: activation.path,
+                device: activation.path.text,
                 reason: "it is another file than was activated; put that one back, or deactivate "
                     + "\(activation.name)")
         }
         guard status.size.inWholeSectors == activation.size else {
             throw SessionsError.unsuitable(
-                device: activation.path,
+                device: activation.path.text,
                 reason: "its size is \(status.size.bytes) bytes and was \(activation.size.bytes) "
                     + "when it was activated; put that back, or deactivate \(activation.name)")
         }
@@ -71,14 +71,16 @@ extension SnapshotService {
             found.append((path, identity))
         }
         guard found.count > 1 else { return found.first }
-        // Several that nothing tells apart: only the one with its old name, if it says something.
-        if activation.identity.isMarked || activation.identity.contents.uuid != nil,
-            let named = found.first(where: { $0.path.string == activation.path })
-        {
-            return named
+        // Paths to one disk show the same contents. Another disk that says it has the same serial
+        // number, or a copy of this one, is never taken for it, whatever its name.
+        if activation.identity.isMarked, let first = found.first {
+            let prints = found.map { try? kernel.fingerprint($0.path, samples: true) }
+            if let print = prints[0], prints.allSatisfy({ $0 == print }) {
+                return found.first { ByteText($0.path) == activation.path } ?? first
+            }
         }
         throw SessionsError.unsuitable(
-            device: activation.path,
+            device: activation.path.text,
             reason: "several devices look like it ("
                 + found.map(\.path.string).joined(separator: ", ")
                 + "), and nothing tells them apart")
@@ -104,14 +106,14 @@ extension SnapshotService {
         {
             return true
         }
-        return contents.type == activation.baseline.contents.type
-            && contents.uuid == activation.baseline.contents.uuid
+        return contents.type == activation.store.baseline.contents.type
+            && contents.uuid == activation.store.baseline.contents.uuid
     }
 
     /// The activation that a raw block device belongs to, by what it is; for the udev rule that keeps
     /// others off it.
-    public func claimant(of device: String) throws(SessionsError) -> Activation? {
-        let candidates = try activations().filter { $0.kind == .block }
+    func claimant(of device: String) throws(SessionsError) -> Activation? {
+        let candidates = try registry.activations().filter { $0.kind == .block }
         guard !candidates.isEmpty else { return nil }
         return try asSessionsError {
             let path = FilePath(device)

@@ -1,9 +1,9 @@
-internal import Block
+import Block
 import DeviceMapper
-public import ExceptionStore
+import ExceptionStore
 import FoundationEssentials
 import Glibc
-public import SystemPackage
+import SystemPackage
 
 /// What activating did.
 public enum ActivationOutcome: Sendable {
@@ -14,7 +14,7 @@ public enum ActivationOutcome: Sendable {
 }
 
 /// `activate`: from a plain device to an armed one.
-extension SnapshotService {
+extension Lifecycle {
     /// Arms a block device or an image file: from its next mount on, every mount is a session.
     ///
     /// - Parameters:
@@ -24,39 +24,51 @@ extension SnapshotService {
     ///   - loop: a loop device over all of an image, which is used instead of a new one: whoever made
     ///     it (mount(8)) can't let go of it now.
     /// - Throws: `busy` if anything uses the device, `unsuitable` with the reason.
-    public func activate(
-        _ device: String, chunkSize: ChunkSize? = nil, directory: FilePath? = nil,
-        taking loop: FilePath? = nil
+    func activate(
+        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, taking loop: FilePath?
     ) throws(SessionsError) -> ActivationOutcome {
         try asSessionsError {
-            try Files.makeDirectory(layout.runDirectory)
-            return try FileLock.holding(layout.activationLock) {
-                try activateLocked(device, chunkSize: chunkSize, directory: directory, loop)
+            try refuseUnlessText(device)
+            try Files.makeDirectory(registry.layout.runDirectory)
+            while true {
+                // Whoever waits for a device that is activated holds up nobody who activates another.
+                if let active = try alreadyActive(device) { return .alreadyActive(active) }
+                let outcome = try registry.holding(
+                    registry.layout.activationLock, for: device
+                ) {
+                    try finder.find(device) == nil
+                        ? activateLocked(
+                            device, chunkSize: chunkSize, directory: directory, taking: loop)
+                        : nil
+                }
+                if let outcome { return outcome }
             }
         }
     }
 
-    private func activateLocked(
-        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, _ loop: FilePath?
-    ) throws -> ActivationOutcome {
-        try refuseUnlessText(device)
-        if let known = try find(device) {
-            try recover(known.id)
-            if let active = try activations().first(where: { $0.id == known.id }) {
-                // After a boot it may not be together again yet: nobody is told to mount it then.
-                if case .notThere = try assemble(active.id) {
-                    throw SessionsError.unsuitable(
-                        device: device, reason: "it is activated, but it or its store isn't there")
-                }
-                return .alreadyActive(active)
-            }
+    /// The activation of a device, in a state that nobody is in the middle of; nil if it has none.
+    private func alreadyActive(_ device: String) throws -> Activation? {
+        guard let known = try finder.find(device) else { return nil }
+        try recover(known.id)
+        guard let active = try registry.read()[id: known.id] else { return nil }
+        // After a boot it may not be together again yet: nobody is told to mount it then.
+        if case .notThere = try assemble(active.id) {
+            throw SessionsError.unsuitable(
+                device: device, reason: "it is activated, but it or its store isn't there")
         }
+        return try registry.activation(active.id)
+    }
+
+    private func activateLocked(
+        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, taking loop: FilePath?
+    ) throws -> ActivationOutcome {
         let path = try Files.resolve(FilePath(device))
         guard try kernel.status(path).kind == .regular else {
-            return try activateNew(device, chunkSize: chunkSize, directory: directory, nil)
+            return try activateNew(
+                device, chunkSize: chunkSize, directory: directory, taking: nil)
         }
-        return try holding(image: path) {
-            try activateNew(device, chunkSize: chunkSize, directory: directory, loop)
+        return try ImageHold(kernel: kernel, layout: registry.layout).holding(path) {
+            try activateNew(device, chunkSize: chunkSize, directory: directory, taking: loop)
         }
     }
 
@@ -75,158 +87,24 @@ extension SnapshotService {
     }
 
     private func activateNew(
-        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, _ loop: FilePath?
+        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, taking loop: FilePath?
     ) throws -> ActivationOutcome {
-        let source = try examine(device, loop)
+        let candidate = try Examination(
+            stack: stack, finder: finder, device: device, loop: loop
+        ).run()
         let base = try prepareBase(directory ?? configuration.sessionsDirectory)
         let chunk = chunkSize ?? configuration.chunkSize
-        guard chunk.bytes.bytes.isMultiple(of: UInt64(source.sector)) else {
+        guard chunk.bytes.bytes.isMultiple(of: UInt64(candidate.sector)) else {
             throw SessionsError.unsuitable(
                 device: device,
                 reason: "a chunk of \(chunk) is smaller than its sector of "
-                    + "\(source.sector) bytes; give --chunk-size 4K or more")
+                    + "\(candidate.sector) bytes; give --chunk-size 4K or more")
         }
-        return .activated(try arm(source, base: base, chunk: chunk, loop))
-    }
-
-    /// A device or image that can be activated, as it was found.
-    private struct Source {
-        let kind: Activation.Kind
-        let path: FilePath
-        let name: String
-        let sessionPrefix: String
-        let size: ByteCount
-        let sector: UInt32
-        let identity: SourceIdentity
-        let fingerprint: Fingerprint
-    }
-
-    /// Looks at what is to be activated and refuses what can't be, before anything is touched.
-    private func examine(_ device: String, _ loop: FilePath?) throws -> Source {
-        let path = try Files.resolve(FilePath(device))
-        let status = try kernel.status(path)
-        switch status.kind {
-        case .blockDevice: return try examineBlock(device, path)
-        case .regular: return try examineImage(device, path, status, loop)
-        default:
-            throw SessionsError.unsuitable(
-                device: device, reason: "it is neither a block device nor an image file")
-        }
-    }
-
-    private func examineBlock(_ device: String, _ path: FilePath) throws -> Source {
-        let block = try kernel.blockDevice(path)
-        if let uuid = Sysfs.attribute(Sysfs.directory(block.number).appending("dm/uuid")),
-            MapperNames.isOurs(uuid: uuid)
-        {
-            throw SessionsError.unsuitable(
-                device: device, reason: "it is one of dmsnap's own devices")
-        }
-        if block.isReadOnly {
-            throw SessionsError.unsuitable(
-                device: device, reason: "it is read-only, so there is nothing to protect")
-        }
-        try refuseUsed(device, block)
-        guard block.size.bytes >= 512 else {
-            throw SessionsError.unsuitable(device: device, reason: "it is empty")
-        }
-        var identity = SourceIdentity(
-            contents: try probe(device, path), hardware: block.hardwareIdentity)
-        identity.contents.partitionTable = nil
-        let name = block.mapperName ?? block.kernelName
-        return Source(
-            kind: .block, path: path, name: name,
-            sessionPrefix: SessionName.prefix(kernelName: name),
-            size: block.size, sector: block.sector, identity: identity,
-            fingerprint: try kernel.fingerprint(path))
-    }
-
-    private func refuseUsed(_ device: String, _ block: BlockDevice) throws {
-        func busy(_ reason: String, _ advice: String) -> SessionsError {
-            .busy(device: device, reason: reason, advice: advice)
-        }
-        if let use = try uses(of: block.number).first {
-            throw busy(
-                use.description,
-                "unmount it first (or swap it off), or activate what is built on it")
-        }
-        let partitions = Sysfs.partitions(block.number)
-        for partition in partitions {
-            let name = Sysfs.kernelName(partition) ?? "\(partition)"
-            if let use = try uses(of: partition).first {
-                throw busy("of its partition \(name): \(use.description)", "activate partitions")
-            }
-        }
-        if let first = partitions.first {
-            throw SessionsError.unsuitable(
-                device: device,
-                reason: "it is partitioned, and what is written to a partition would escape; "
-                    + "activate the partitions, as /dev/\(Sysfs.kernelName(first) ?? "…")")
-        }
-        if let disk = Sysfs.disk(ofPartition: block.number),
-            let holder = Sysfs.related(disk, "holders").first
-        {
-            throw busy(
-                "its disk is used by \(Sysfs.kernelName(holder) ?? "\(holder)")",
-                "take that down first")
-        }
-        do {
-            try kernel.claim(block.path)
-        } catch {
-            guard error.errno == .resourceBusy else { throw error }
-            throw busy(
-                "something uses it (a mount, swap, or another device)",
-                "find it with lsblk or swapon, and stop that first")
-        }
-    }
-
-    private func examineImage(
-        _ device: String, _ path: FilePath, _ status: FileStatus, _ taken: FilePath?
-    ) throws -> Source {
-        guard status.size.bytes >= 512 else {
-            throw SessionsError.unsuitable(
-                device: device, reason: "it is empty; an image has at least one sector")
-        }
-        let attached = try kernel.loops(on: path)
-        if let loop = try attached.first(where: { loop in
-            try loop.path != taken || !loop.isWhole || !uses(of: loop.number).isEmpty
-        }) {
-            throw SessionsError.busy(
-                device: device, reason: "it is attached to \(loop.path) already",
-                advice: "detach it with `losetup -d \(loop.path)`, or activate \(loop.path)")
-        }
-        // The loop device is cut to whole sectors; what is behind them no mount can change.
-        let size = status.size.inWholeSectors
-        let name = path.lastComponent?.string ?? "image"
-        return Source(
-            kind: .image, path: path, name: name,
-            sessionPrefix: SessionName.prefix(imagePath: path.string), size: size, sector: 512,
-            identity: try identity(ofImage: path, probe(device, path)),
-            fingerprint: try kernel.fingerprint(path))
-    }
-
-    private func probe(_ device: String, _ path: FilePath) throws -> Contents {
-        do {
-            let contents = try kernel.contents(path)
-            // Whoever looks for parts of volumes or arrays would find it three times: raw, as the
-            // origin, and as the snapshot.
-            if contents.usage == "raid" {
-                throw SessionsError.unsuitable(
-                    device: device,
-                    reason: "it is part of a volume group or an array (\(contents.type ?? "?")); "
-                        + "activate the logical volume or the array that is made of it")
-            }
-            return contents
-        } catch let error as SystemError {
-            guard error.errno == .invalidArgument else { throw error }
-            throw SessionsError.unsuitable(
-                device: device,
-                reason: "it carries signatures of several file systems; see `wipefs` on it")
-        }
+        return .activated(try arm(candidate, base: base, chunk: chunk))
     }
 
     /// The base directory, made if need be: root's alone.
-    private func prepareBase(_ base: FilePath) throws -> FilePath {
+    private func prepareBase(_ base: FilePath) throws -> BaseDirectory {
         guard base.isAbsolute else {
             throw SessionsError.unsuitable(
                 device: base.string, reason: "the sessions' directory must be an absolute path")
@@ -248,32 +126,31 @@ extension SnapshotService {
                     + "run `chmod 700` on it")
         }
         try Files.makeDirectory(resolved.appending(".armed"))
-        return resolved
+        return finder.base(resolved)
     }
 
     private func register(
-        _ id: String, _ source: Source, base: FilePath, chunk: ChunkSize
+        _ id: String, _ candidate: Candidate, base: BaseDirectory, chunk: ChunkSize
     ) throws -> Activation {
-        let taken = Set(try deviceMapper.devices().map(\.name))
-        let chain = try continuedChain(
-            path: source.path, kind: source.kind, identity: source.identity,
-            fingerprint: source.fingerprint)
+        let taken = Set(try stack.deviceMapper.devices().map { ByteText($0.name) })
+        let chain = try catalogue.continuedChain(
+            path: candidate.path, kind: candidate.kind, identity: candidate.identity,
+            fingerprint: candidate.fingerprint)
         return try registry.update { document throws(SessionsError) in
-            let name = MapperNames.unique(source.name) { name in
-                document.activations.contains { $0.name == name }
-                    || taken.contains(MapperNames.originPrefix + name)
+            // Names that differ in their bytes alone look the same: also those count as taken.
+            let name = MapperNames.unique(candidate.name) { name in
+                document.activations.contains { $0.name.text == name.text }
+                    || taken.contains(ByteText(MapperNames.originPrefix + name.text))
             }
             let activation = Activation(
-                id: id, name: name,
-                sessionPrefix: source.sessionPrefix, kind: source.kind, path: source.path.string,
-                identity: source.identity, size: source.size, sector: source.sector,
-                chunkSize: chunk.bytes, baseDirectory: base.string,
-                chain: chain?.id ?? UUID().uuidString.lowercased(), nextIndex: chain?.next ?? 0,
-                store: 1, baseline: source.fingerprint, phase: .activating,
-                isBrokenInside: false, isInvalid: false)
+                id: id, name: name, sessionPrefix: candidate.sessionPrefix,
+                kind: candidate.kind, path: candidate.path, identity: candidate.identity,
+                size: candidate.size, sector: candidate.sector, chunkSize: chunk.bytes,
+                base: base, chain: chain ?? .new(),
+                state: .activating(Store(number: 1, baseline: candidate.fingerprint)))
             document[id: activation.id] = activation
-            if !document.baseDirectories.contains(base.string) {
-                document.baseDirectories.append(base.string)
+            if !document.baseDirectories.contains(base.path) {
+                document.baseDirectories.append(base.path)
             }
             return activation
         }
@@ -284,10 +161,10 @@ extension SnapshotService {
     /// The operation lock is held from before the registry names the activation: nobody takes it
     /// for one whose process has died.
     private func arm(
-        _ source: Source, base: FilePath, chunk: ChunkSize, _ loop: FilePath?
+        _ candidate: Candidate, base: BaseDirectory, chunk: ChunkSize
     ) throws -> Activation {
         let id = UUID().uuidString.lowercased()
-        let lock = layout.operationLock(id)
+        let lock = registry.layout.operationLock(id)
         return try FileLock.holding(lock) {
             var undo = Undo()
             undo.add("removing \(lock)") { try Files.remove(lock) }
@@ -295,9 +172,11 @@ extension SnapshotService {
                 try registry.update { document throws(SessionsError) in document[id: id] = nil }
             }
             do {
-                let activation = try register(id, source, base: base, chunk: chunk)
-                try build(activation, loop, undo: &undo)
-                return try change(id) { $0.phase = .active }
+                let activation = try register(id, candidate, base: base, chunk: chunk)
+                try build(activation, loop: candidate.loop, undo: &undo)
+                return try registry.change(id) { current throws(SessionsError) in
+                    try current.arm()
+                }
             } catch {
                 throw undo.run(after: error)
             }
@@ -305,46 +184,30 @@ extension SnapshotService {
     }
 
     private func build(
-        _ activation: Activation, _ taken: FilePath?, undo: inout Undo
+        _ activation: Activation, loop taken: FilePath?, undo: inout Undo
     ) throws {
         if activation.kind == .image {
             let loop =
                 try taken
-                ?? kernel.attachLoop(FilePath(activation.path), sector: activation.sector).path
+                ?? kernel.attachLoop(activation.path.path, sector: activation.sector).path
             undo.add("detaching \(loop)") { [kernel] in try kernel.detachLoop(loop) }
         }
-        let directory = activation.armedDirectory(activation.store)
+        let number = activation.store.number
+        let directory = activation.armedDirectory(number)
         undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
-        undo.add("detaching the store") { try detachStore(in: directory) }
-        try makeStore(activation, activation.store)
-        let store = try kernel.attachLoop(Layout.store(in: directory), sector: activation.sector)
-        let source = try source(activation)
-        undo.add("removing the tables") { try removeTables(activation) }
-        try loadTables(activation, source: source.number, store: store.number)
-    }
-
-    /// Loads both tables; the origin's first resume comes last, when its snapshot is there, so that
-    /// it splits bios at the snapshot's chunks and no write ever finds it without one.
-    ///
-    /// - Parameter merging: the origin's table while a store is merged into it.
-    func loadTables(
-        _ activation: Activation, source: DeviceNumber, store: DeviceNumber,
-        merging: Target? = nil
-    ) throws {
-        let name = try MapperNames.origin(activation)
-        try deviceMapper.inTransaction { transaction in
-            try deviceMapper.create(
-                name, uuid: MapperNames.originUUID(activation), in: transaction,
-                visibility: .disk)
-            let plain = Target.snapshotOrigin(
-                SnapshotOriginTarget(origin: source), length: length(activation))
-            try deviceMapper.load(name, [merging ?? plain], isReadOnly: false)
-            // Whoever called this undoes it: waiting for udev may fail when all this has not.
-            var undone = Undo()
-            try loadSnapshot(
-                activation, store: activation.store, of: source, on: store, in: transaction,
-                undo: &undone)
-            try deviceMapper.resume(name, in: transaction, visibility: .disk)
+        undo.add("detaching the store") { try stack.detachStore(in: directory) }
+        let file = try stack.makeStore(activation, number)
+        try registry.change(activation.id) { $0.store.file = file }
+        let store = try stack.attachStore(activation, in: directory)
+        let source = try stack.source(activation)
+        // What a restore is measured by is what was there when the store was armed.
+        let now = try kernel.fingerprint(source.path, samples: true)
+        guard now.differences(from: activation.store.baseline).isEmpty else {
+            throw SessionsError.busy(
+                device: activation.path.text, reason: "something is writing to it",
+                advice: "stop that, then activate it")
         }
+        undo.add("removing the tables") { try stack.removeTables(activation) }
+        try stack.loadTables(activation, source: source.number, store: store)
     }
 }

@@ -3,106 +3,103 @@ import DeviceMapper
 import SystemPackage
 
 /// What a process that died halfway left behind: gone on with, or undone.
-extension SnapshotService {
+extension Lifecycle {
     /// Brings one activation into a state that nobody is in the middle of.
-    public func recover(_ id: String) throws(SessionsError) {
-        try operating(on: id) { activation in
-            _ = try recoverLocked(activation)
+    func recover(_ id: String) throws(SessionsError) {
+        try registry.operating(on: id) { activation in
+            _ = try recover(activation)
         }
     }
 
     /// Goes on with, or undoes, what a process that has died left halfway; what somebody still works on
     /// is left to them.
-    public func recoverAbandoned(_ id: String) throws(SessionsError) {
+    func recoverAbandoned(_ id: String) throws(SessionsError) {
         try asSessionsError {
             guard let activation = try registry.read()[id: id], try isUnfinished(activation) else {
                 return
             }
-            let lock = layout.operationLock(id)
-            guard let taken = try FileLock.takeIfFree(lock) else { return }
-            let result = Result {
-                guard let current = try registry.read()[id: id] else {
-                    try Files.remove(lock)
-                    return
-                }
-                _ = try recoverLocked(current)
-            }
-            taken.release()
-            try result.get()
+            _ = try registry.operatingIfFree(on: id) { _ = try recover($0) }
         }
     }
 
     private func isUnfinished(_ activation: Activation) throws -> Bool {
-        if activation.phase != .active || activation.nextStore != nil { return true }
-        if try isMergeUnfinished(activation) { return true }
-        return try deviceMapper.info(MapperNames.origin(activation))?.isSuspended == true
+        if try stack.origin(activation)?.isSuspended == true { return true }
+        switch activation.state {
+        case .activating, .deactivating, .exchanging: return true
+        case .merging: return try merger.isUnfinished(activation)
+        case .armed, .open: return Files.exists(activation.mergingDirectory)
+        }
     }
 
+    /// Every state, and what can have happened to whoever was in it.
+    ///
+    /// While the tables are loaded; what a boot leaves is `assemble`'s, which begins with the same
+    /// state. It may itself die at any point, and be called again.
+    ///
     /// - Returns: the activation as it then is; nil if it is gone.
-    func recoverLocked(_ activation: Activation) throws -> Activation? {
-        switch activation.phase {
+    func recover(_ activation: Activation) throws -> Activation? {
+        // Dead inside a suspend: everything on the device waits until it is resumed.
+        try stack.resumeIfSuspended(activation)
+        switch activation.state {
         case .activating, .deactivating:
+            // Dead anywhere from the first step to the last. Setting up is undone: nobody was told
+            // that it is armed. Taking down is completed: somebody asked for it, and the origin may
+            // be gone.
             _ = try takeDown(activation)
             return nil
-        case .active:
-            let exchanged = try recoverExchange(recoverName(recoverSuspended(activation)))
-            return try exchanged.flatMap { try recoverMerge($0) }
+        case .armed:
+            // Dead between the rename that named a session and the registry's change; or, after
+            // the end of an online restore, before its store was deleted.
+            try merger.discardStore(activation)
+            return try takeUpName(activation)
+        case .open:
+            // Nothing of a session's life takes steps. A store of an online restore may be left.
+            try merger.discardStore(activation)
+            return activation
+        case .exchanging(_, let next):
+            // Dead before, in, or after the suspend, or while the old store was closed.
+            return try recoverExchange(activation, next)
+        case .merging(_, let merge):
+            // Dead before the kernel began, after it, or after it had ended.
+            return try merger.recover(takeUpName(activation), merge)
         }
     }
 
-    /// Killed while the origin was suspended: everything on it waits until it is resumed.
-    private func recoverSuspended(_ activation: Activation) throws -> Activation {
-        let origin = try MapperNames.origin(activation)
-        if let info = try deviceMapper.info(origin), info.isSuspended, info.hasLiveTable {
-            try deviceMapper.inTransaction { transaction in
-                try deviceMapper.resume(origin, in: transaction, visibility: .disk)
-            }
-        }
-        return activation
-    }
-
-    /// Killed between the rename that names a session and the registry's change.
-    private func recoverName(_ activation: Activation) throws -> Activation {
+    /// The session that an armed store was renamed to, where the registry knows nothing of it.
+    func takeUpName(_ activation: Activation) throws(SessionsError) -> Activation {
         guard let named = try namedWithoutRegistry(activation) else { return activation }
-        return try change(activation.id) { $0.session = named.record.name }
+        return try registry.change(activation.id) { current throws(SessionsError) in
+            try current.open(named.record.name)
+        }
     }
 
-    /// The open session that an armed store was renamed to, where the registry knows nothing of it.
     func namedWithoutRegistry(_ activation: Activation) throws(SessionsError) -> Session? {
         guard activation.session == nil, !Files.exists(activation.directory),
-            let named = try namedStore(activation), named.record.closedAt == nil
+            let named = try catalogue.session(ofStore: activation.store.number, of: activation),
+            named.record.closedAt == nil
         else { return nil }
         return named
     }
 
-    /// Killed while stores were being exchanged.
-    ///
-    /// If the old snapshot is still loaded it has missed nothing: the new one goes. If it is gone, and
-    /// the new one captures, that has taken over: the old one is closed. An invalid one had gone before
-    /// the new one came, which then goes as well, to come again.
-    private func recoverExchange(_ activation: Activation) throws -> Activation? {
-        guard let next = activation.nextStore else { return activation }
-        let origin = try MapperNames.origin(activation)
-        let old = try MapperNames.snapshot(activation, store: activation.store)
-        let new = try MapperNames.snapshot(activation, store: next)
-        guard try deviceMapper.info(origin)?.hasLiveTable == true else { return activation }
-        let arriving = try deviceMapper.info(new)
-        if try deviceMapper.info(old) == nil, arriving?.hasLiveTable == true {
-            let end = activation.nextBaseline ?? activation.baseline
-            _ = try settle(activation, end: end, wasInvalid: false)
+    /// The tables tell how far an exchange came.
+    private func recoverExchange(_ activation: Activation, _ next: Store) throws -> Activation? {
+        // Without an origin it is for `assemble`.
+        guard try stack.isLoaded(activation) else { return activation }
+        let old = try stack.snapshot(activation, store: activation.store.number)
+        let new = try stack.snapshot(activation, store: next.number)
+        if old == nil, new?.hasLiveTable == true {
+            // It has taken over: the old one missed nothing until then, and is closed.
+            _ = try endExchange(activation, Ending())
             return try registry.read()[id: activation.id]
         }
-        if arriving != nil {
-            try deviceMapper.inTransaction { transaction in
-                try deviceMapper.whileSuspended(origin, in: transaction, freezing: false) {
-                    try deviceMapper.remove(new, in: transaction)
-                }
-            }
-        }
-        let directory = activation.armedDirectory(next)
-        try detachStore(in: directory)
+        // The old one is there still, or was dropped as invalid before the exchange: the next one
+        // hasn't captured alone, and goes, to come again.
+        try stack.dropSnapshot(activation, store: next.number)
+        let directory = activation.armedDirectory(next.number)
+        try stack.detach(next, in: directory)
         try Files.removeDirectory(directory)
-        try forgetNext(activation)
-        return try registry.read()[id: activation.id]
+        return try registry.change(activation.id) { current throws(SessionsError) in
+            try current.abandonExchange()
+        }
     }
 }

@@ -38,12 +38,20 @@ public struct Layout: Sendable {
     /// Held while a password is checked, and in the pause after a wrong one.
     var passwordLock: FilePath { runDirectory.appending("password.lock") }
 
+    /// Held by whoever changes a session's record.
+    var recordsLock: FilePath { runDirectory.appending("records.lock") }
+
     /// Held while a device is being activated: one at a time.
     var activationLock: FilePath { runDirectory.appending("activate.lock") }
 
     /// Held by whoever changes this activation's tables.
     func operationLock(_ activation: String) -> FilePath {
         runDirectory.appending("activation-\(activation).lock")
+    }
+
+    /// Held by whoever activates this image, or restores to it.
+    func imageLock(_ file: FileIdentity) -> FilePath {
+        runDirectory.appending("image-\(file.fileSystem)-\(file.inode).lock")
     }
 
     /// A store that captures before its session has a name.
@@ -77,10 +85,5 @@ public struct Layout: Sendable {
     /// Says that a restore of this session has begun and not ended.
     static func restoring(in directory: FilePath) -> FilePath {
         directory.appending("restoring.json")
-    }
-
-    /// The same for an archive file that lies anywhere.
-    static func restoring(archive: FilePath) -> FilePath {
-        archive.appendingSuffix(".restoring")
     }
 }

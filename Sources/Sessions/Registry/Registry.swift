@@ -7,11 +7,11 @@ import SystemPackage
 /// wants it.
 struct Registry: Sendable {
     struct Document: Codable, Equatable {
-        static let currentVersion = 1
+        static let currentVersion = 2
         var version = currentVersion
         var activations: [Activation] = []
         /// Every base directory that ever was used, so that its sessions are found again.
-        var baseDirectories: [String] = []
+        var baseDirectories: [ByteText] = []
 
         subscript(id id: String) -> Activation? {
             get { activations.first { $0.id == id } }
@@ -29,21 +29,40 @@ struct Registry: Sendable {
         }
     }
 
+    private struct Form: Decodable {
+        let version: Int
+    }
+
     let layout: Layout
     /// Whether it is this user's to read and change; to others nothing is activated.
     var isForRoot = true
+    /// Told, once, when a registry of an earlier form has been written anew.
+    var notice: @Sendable (String) -> Void = { _ in }
 
     /// As it is now, without the lock: the file is whole at any instant.
     func read() throws(SessionsError) -> Document {
-        guard isForRoot, Files.exists(layout.registry) else { return Document() }
-        let document = try JSON.decode(Document.self, from: layout.registry)
-        guard document.version == Document.currentVersion else {
+        try readForm().document
+    }
+
+    private func readForm() throws(SessionsError) -> (document: Document, isCurrent: Bool) {
+        guard isForRoot, Files.exists(layout.registry) else { return (Document(), true) }
+        // Read after every event: what is nearly always so is tried first.
+        let current = Swift.Result { () throws(SessionsError) in
+            try JSON.decode(Document.self, from: layout.registry)
+        }
+        if case .success(let document) = current, document.version == Document.currentVersion {
+            return (document, true)
+        }
+        switch try JSON.decode(Form.self, from: layout.registry).version {
+        case Document.currentVersion: return (try current.get(), true)
+        case RegistryVersion1.version:
+            return (try JSON.decode(RegistryVersion1.self, from: layout.registry).document, false)
+        case let version:
             throw .damagedRecord(
                 path: layout.registry.string,
-                reason: "its version is \(document.version), and this dmsnap knows "
-                    + "\(Document.currentVersion)")
+                reason: "its version is \(version), and this dmsnap knows "
+                    + "\(RegistryVersion1.version) and \(Document.currentVersion)")
         }
-        return document
     }
 
     /// Changes the registry under its lock; what `body` throws leaves it as it was.
@@ -54,16 +73,54 @@ struct Registry: Sendable {
         return try asSessionsError {
             try Files.makeDirectory(layout.runDirectory)
             try Files.makeDirectory(layout.stateDirectory)
-            return try FileLock.holding(layout.registryLock) {
-                var document = try read()
-                let before = document
+            return try holding(layout.registryLock, for: layout.registry.string) {
+                let (before, isCurrent) = try readForm()
+                var document = before
                 let result = try body(&document)
                 // Untouched, it isn't written: the monitor wakes at every new registry.
-                if document != before {
+                if document != before || !isCurrent {
                     try Files.replace(layout.registry, with: JSON.encode(document))
+                }
+                if !isCurrent {
+                    notice(
+                        "\(layout.registry): brought from version \(RegistryVersion1.version) to "
+                            + "\(Document.currentVersion); an older dmsnap doesn't read it any more"
+                    )
                 }
                 return result
             }
         }
+    }
+
+    /// Every activation.
+    func activations() throws(SessionsError) -> [Activation] {
+        try read().activations
+    }
+
+    /// The activation of this id as it is now.
+    ///
+    /// - Throws: `notActivated`.
+    func activation(_ id: String) throws(SessionsError) -> Activation {
+        guard let activation = try read()[id: id] else { throw .notActivated(id) }
+        return activation
+    }
+
+    /// Changes one activation, and gives it as it then is.
+    @discardableResult
+    func change(
+        _ id: String, _ body: (inout Activation) throws(SessionsError) -> Void
+    ) throws(SessionsError) -> Activation {
+        try update { document throws(SessionsError) in
+            guard var activation = document[id: id] else { throw .notActivated(id) }
+            try body(&activation)
+            document[id: id] = activation
+            return activation
+        }
+    }
+
+    /// Forgets an activation. Its id never comes back, so nobody needs its lock's file.
+    func forget(_ id: String) throws(SessionsError) {
+        try update { document throws(SessionsError) in document[id: id] = nil }
+        try? Files.remove(layout.operationLock(id))
     }
 }

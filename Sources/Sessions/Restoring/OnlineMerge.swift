@@ -5,7 +5,7 @@ public import FoundationEssentials
 /// that it ends in from the beginning.
 public struct OnlineMerge: Hashable, Sendable, Codable {
     /// The session restored.
-    public let session: String
+    public let session: SessionName
     /// When it was asked for.
     public let startedAt: Date
     /// How many chunks are put back.
@@ -20,18 +20,10 @@ public struct OnlineMerge: Hashable, Sendable, Codable {
     public var isRunning: Bool
 }
 
-/// What an online restore has written to a store: the old contents, so that it can be undone.
-public struct OnlineTrace: Hashable, Sendable, Codable {
-    /// The session restored.
-    public let session: String
-    /// The session made of an earlier store of the same restore, which a crash cut in two.
-    public var continues: String?
-}
-
 /// How far an online restore is.
 public struct MergeProgress: Hashable, Sendable {
     /// The session restored.
-    public let session: String
+    public let session: SessionName
     /// The bytes that are back on the device itself.
     public let bytesDone: UInt64
     /// The bytes to be put back.
@@ -63,7 +55,7 @@ extension MergeProgress: Codable {
     /// A failure is told elsewhere.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
-        session = try container.decode(String.self, forKey: .session)
+        session = try container.decode(SessionName.self, forKey: .session)
         bytesDone = try container.decode(UInt64.self, forKey: .bytesDone)
         bytesTotal = try container.decode(UInt64.self, forKey: .bytesTotal)
         failure = nil

@@ -5,19 +5,23 @@ public import SessionArchive
 internal import SystemPackage
 
 /// Closed sessions: their stores compressed and checksummed.
-extension SnapshotService {
+public struct Archiver: Sendable {
+    let catalogue: Catalogue
+    private var layout: Layout { catalogue.layout }
+
     /// The closed sessions that have no archive yet, the oldest first.
     ///
     /// Sessions of which `session.json` can't be read are left out: `sessions` tells of them.
     public func unarchived() throws(SessionsError) -> [Session] {
-        let document = try registry.read()
+        let document = try catalogue.registry.read()
         var found: [Session] = []
-        for base in try baseDirectories() {
+        for base in try catalogue.baseDirectories() {
             for name in (try? Files.list(base)) ?? [] {
                 let directory = base.appending(name)
                 // Looked at first: it is asked after every event, and most sessions have no store.
                 guard SessionName(name) != nil, Files.exists(Layout.store(in: directory)),
-                    let session = try? session(at: directory), isSettled(session, document)
+                    let session = try? catalogue.session(at: directory),
+                    isSettled(session, document)
                 else { continue }
                 found.append(session)
             }
@@ -31,7 +35,7 @@ extension SnapshotService {
         let record = session.record
         guard record.state == .closed || record.state == .archived else { return false }
         guard let activation = document[id: record.activation] else { return true }
-        return activation.store > record.store
+        return activation.store.number > record.store
     }
 
     /// Makes a closed session's archive, and gives its store up.
@@ -43,7 +47,7 @@ extension SnapshotService {
     public func archive(
         _ session: Session, control: ArchiveControl = ArchiveControl()
     ) throws(SessionsError) {
-        guard isSettled(session, try registry.read()) else { return }
+        guard isSettled(session, try catalogue.registry.read()) else { return }
         let directory = session.directory
         let name = session.record.name
         defer { withdrawArchiving() }
@@ -53,20 +57,20 @@ extension SnapshotService {
             let metadata = String(decoding: try JSON.encode(record), as: UTF8.self)
             do {
                 try ArchiveFiles.create(
-                    source: try closedStore(of: session), metadata: metadata,
-                    at: Layout.archive(in: directory), options: configuration.archiving,
+                    source: try catalogue.closedStore(of: session), metadata: metadata,
+                    at: Layout.archive(in: directory), options: catalogue.configuration.archiving,
                     control: publishing(control, of: session))
             } catch let error as ArchiveError {
-                if case .cancelled = error { throw .archiveStopped(session: name) }
-                throw .archiveFailed(session: name, reason: "\(error)")
+                if case .cancelled = error { throw .archiveStopped(session: name.text) }
+                throw .archiveFailed(session: name.text, reason: "\(error)")
             } catch {
                 throw .from(error)
             }
-            try change(session) { $0.state = .archived }
+            try catalogue.change(session) { $0.state = .archived }
         }
         try asSessionsError {
             // The only copy is given up only if there is another one.
-            _ = try archiveReader(of: session)
+            _ = try catalogue.archiveReader(of: session)
             let store = Layout.store(in: directory)
             if Files.exists(store) { try Files.remove(store) }
             try Files.synchronizeDirectory(directory)

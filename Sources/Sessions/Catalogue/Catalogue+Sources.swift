@@ -5,7 +5,7 @@ import SessionArchive
 import SystemPackage
 
 /// What a session kept, in whichever form it has it.
-extension SnapshotService {
+extension Catalogue {
     /// A closed session's chunks, the metadata checked: from its store, or from its archive.
     ///
     /// - Throws: `damagedStore`.
@@ -36,14 +36,14 @@ extension SnapshotService {
             reader = try ArchiveReader(path: path, cacheBytes: cacheBytes)
         } catch {
             if case .system(let cause) = error { throw .system(cause) }
-            throw .damagedStore(session: record.name, reason: "\(path): \(error)")
+            throw .damagedStore(session: record.name.text, reason: "\(path): \(error)")
         }
         guard let kept = try? JSON.decode(SessionRecord.self, bytes: Array(reader.metadata.utf8)),
             kept.name == record.name, kept.activation == record.activation,
             kept.store == record.store, reader.originSize == record.size
         else {
             throw .damagedStore(
-                session: record.name, reason: "\(path) is the archive of another session")
+                session: record.name.text, reason: "\(path) is the archive of another session")
         }
         return reader
     }
@@ -53,18 +53,29 @@ extension SnapshotService {
         let record = session.record
         return try closedStore(
             in: session.directory, originSize: record.size, chunkSize: record.chunkSize,
-            session: record.name)
+            session: record.name.text)
     }
 
-    /// The session that an archive file holds, wherever the file lies.
-    func session(inArchive path: FilePath) throws(SessionsError) -> Session {
-        let directory = path.removingLastComponent()
-        // In its own directory it is the session of that directory.
-        if path.lastComponent == Layout.archive(in: directory).lastComponent,
-            Files.exists(Layout.record(in: directory))
-        {
-            return try session(at: directory)
+    /// Everything a closed store holds, checked. Its table must be gone.
+    func closedStore(
+        in directory: FilePath, originSize: ByteCount, chunkSize: ByteCount, session: String
+    ) throws(SessionsError) -> ClosedStore {
+        do {
+            return try ClosedStore(
+                path: Layout.store(in: directory), originSize: originSize,
+                expecting: ChunkSize(chunkSize))
+        } catch {
+            // Want of memory or descriptors is no damage: a session would be marked invalid by it.
+            let passing: [Errno] = [.noMemory, .tooManyOpenFiles, .tooManyOpenFilesInSystem]
+            if case .system(let cause) = error, passing.contains(cause.errno) {
+                throw .system(cause)
+            }
+            throw .damagedStore(session: session, reason: "\(error)")
         }
+    }
+
+    /// The session that an archive file holds, wherever the file lies: somebody else's.
+    func session(inArchive path: FilePath) throws(SessionsError) -> Session {
         let metadata: String
         do {
             metadata = try ArchiveInformation(path: path).metadata
@@ -76,6 +87,7 @@ extension SnapshotService {
             throw .damagedStore(
                 session: path.string, reason: "it is an archive, but not of a session")
         }
-        return Session(directory: directory, record: record, archive: path)
+        return Session(
+            directory: path.removingLastComponent(), record: record, archive: path, isForeign: true)
     }
 }

@@ -1,0 +1,92 @@
+public import Block
+public import FoundationEssentials
+
+/// A session, as its `session.json` says.
+public struct SessionRecord: Sendable, Codable {
+    /// The session's state.
+    public enum State: String, Sendable, Codable {
+        /// Mounted, capturing.
+        case open
+        /// Closed, with the raw store.
+        case closed
+        /// Closed, compressed and checksummed.
+        case archived
+        /// Its store missed writes: it can't be restored from.
+        case invalid
+    }
+
+    /// What opened it.
+    public enum Kind: String, Sendable, Codable {
+        /// A mount.
+        case mount
+        /// Writes outside a mount: fsck, mkfs, dd, a restore.
+        case offline
+    }
+
+    /// The form of this record; a reader refuses one that it doesn't know.
+    public static let currentVersion = 1
+
+    /// The record's form.
+    public var version: Int = Self.currentVersion
+    /// The session's name.
+    public var name: SessionName
+    /// A mount's session or an offline one.
+    public var kind: Kind
+    /// The session's state.
+    public var state: State
+    /// What was activated: the path then.
+    public var device: ByteText
+    /// `<name>` of the activation.
+    public var deviceName: ByteText
+    /// A block device or an image.
+    public var deviceKind: Activation.Kind
+    /// What the device is.
+    public var identity: SourceIdentity
+    /// The device's size in bytes.
+    public var size: ByteCount
+    /// The activation that made it, and the number of its store there.
+    public var activation: String
+    /// The store's number in the activation.
+    public var store: Int
+    /// The chain it is part of.
+    public var chain: String
+    /// Its place in the chain, from 0.
+    public var index: Int
+    /// In bytes.
+    public var chunkSize: ByteCount
+    /// When the mount was seen.
+    public var openedAt: Date
+    /// When it was closed; nil while open.
+    public var closedAt: Date?
+    /// Where it was mounted first, if that was seen.
+    public var mountPoint: String?
+    /// The file system's type, if the mount was seen.
+    public var fileSystem: String?
+    /// Chunks kept; nil while open.
+    public var chunks: UInt64?
+    /// Bytes of the device that those are.
+    public var bytes: UInt64?
+    /// It was cut short by a crash or a power cut: what was written to the device between that and
+    /// the next assembly is in no session, and can't all be known.
+    public var interrupted: Bool = false
+    /// Why it is invalid.
+    public var loss: String?
+    /// Something that can't be known was seen, as a program that had the device itself open: what
+    /// a restore says is under that condition.
+    public var doubt: String?
+    /// The device when the store was armed.
+    public var baseline: Fingerprint
+    /// The device at the session's end; of the chain's last session, kept up by restores.
+    public var end: Fingerprint?
+    /// Why it isn't the whole of what changed while it was open, if somebody wrote past us.
+    public var broken: String?
+    /// The earlier session that the device, while it was not activated, was put back to: what this
+    /// one would put back no longer fits.
+    public var undoneBy: SessionName?
+    /// For an offline session that a restore made, or one that shares its store with an online
+    /// restore: the session restored.
+    public var restoreOf: SessionName?
+    /// The session in which the online restore began that this one saw the end of. Where this one
+    /// begins is no state that the device ever showed, so nothing goes back to there.
+    public var continues: SessionName?
+}

@@ -1,0 +1,194 @@
+import Block
+import DeviceMapper
+import ExceptionStore
+import SystemPackage
+
+/// Tables: loaded, exchanged, taken away. The order of the steps is dm-snapshot's rule everywhere.
+extension Stack {
+    /// Loads both tables; the origin's first resume comes last, when its snapshot is there, so that
+    /// it splits bios at the snapshot's chunks and no write ever finds it without one.
+    ///
+    /// - Parameter merging: the origin's table while a store is merged into it.
+    func loadTables(
+        _ activation: Activation, source: DeviceNumber, store: DeviceNumber,
+        merging: Target? = nil
+    ) throws {
+        let name = try MapperNames.origin(activation)
+        try deviceMapper.inTransaction { transaction in
+            try deviceMapper.create(
+                name, uuid: MapperNames.originUUID(activation), in: transaction,
+                visibility: .disk)
+            let plain = Target.snapshotOrigin(
+                SnapshotOriginTarget(origin: source), length: length(activation))
+            try deviceMapper.load(name, [merging ?? plain], isReadOnly: false)
+            // Whoever called this undoes it: waiting for udev may fail when all this has not.
+            var undone = Undo()
+            try loadSnapshot(
+                activation, store: activation.store.number, of: source, on: store,
+                in: transaction, undo: &undone)
+            try resumeSnapshot(activation, store: activation.store.number, in: transaction)
+            try deviceMapper.resume(name, in: transaction, visibility: .disk)
+        }
+    }
+
+    /// Makes the snapshot of store `number`, and loads its table. It captures nothing before it is
+    /// resumed (`active` in drivers/md/dm-snap.c), so the origin may be running.
+    ///
+    /// The table is read-only: the kernel's copying doesn't ask for that, and everybody else who
+    /// mounts or checks the snapshot to have a look can't write into the store.
+    private func loadSnapshot(
+        _ activation: Activation, store number: Int, of origin: DeviceNumber,
+        on loop: DeviceNumber, in transaction: DeviceMapperTransaction, undo: inout Undo
+    ) throws {
+        let name = try MapperNames.snapshot(activation, store: number)
+        let chunk = try chunkSize(activation).sectors
+        try deviceMapper.create(
+            name, uuid: MapperNames.snapshotUUID(activation, store: number), in: transaction,
+            visibility: .hidden)
+        undo.add("removing \(name)") { [deviceMapper] in
+            try deviceMapper.remove(name, in: transaction)
+        }
+        try deviceMapper.load(
+            name,
+            [
+                .snapshot(
+                    SnapshotTarget(origin: origin, store: loop, chunk: chunk),
+                    length: length(activation))
+            ], isReadOnly: true)
+    }
+
+    /// From now on it captures. The origin is suspended, or has no live table yet: only its next
+    /// resume makes it split large bios at this snapshot's chunks.
+    private func resumeSnapshot(
+        _ activation: Activation, store number: Int, in transaction: DeviceMapperTransaction
+    ) throws {
+        try deviceMapper.resume(
+            MapperNames.snapshot(activation, store: number), in: transaction,
+            visibility: .hidden)
+    }
+
+    /// What the device was when nobody had it open, to be found unchanged inside the suspend.
+    struct Quiet {
+        let status: SnapshotStatus?
+        let writes: UInt64?
+        let fingerprint: Fingerprint
+    }
+
+    /// How the device is now, as nobody has it open.
+    func quiet(_ activation: Activation) throws -> Quiet {
+        let number = try origin(activation)?.number
+        // The count comes first: a write between it and the rest shows inside the suspend.
+        let writes = number.flatMap { kernel.writesCompleted(of: $0) }
+        return Quiet(
+            status: try status(activation, store: activation.store.number), writes: writes,
+            fingerprint: try kernel.fingerprint(
+                FilePath(MapperNames.origin(activation).path), samples: true))
+    }
+
+    /// Puts store `next`, which is attached to `loop`, beside the present one and takes that away, in
+    /// one suspend of the origin. What can be done before the suspend is.
+    ///
+    /// - Returns: false if somebody had opened the device, had written to it, or holds the snapshot's
+    ///   own device open, and all is as it was.
+    /// - Throws: what failed. All that was done is undone then, unless the next store captures.
+    func exchange(
+        _ activation: Activation, next: Int, on loop: DeviceNumber, expecting before: Quiet
+    ) throws -> Bool {
+        struct Used: Error {}
+        let origin = try MapperNames.origin(activation)
+        let old = try MapperNames.snapshot(activation, store: activation.store.number)
+        let source = try source(activation)
+        do {
+            return try deviceMapper.inTransaction { transaction in
+                var undo = Undo()
+                do {
+                    try loadSnapshot(
+                        activation, store: next, of: source.number, on: loop, in: transaction,
+                        undo: &undo)
+                    return try deviceMapper.whileSuspended(
+                        origin, in: transaction, freezing: false
+                    ) {
+                        // A mount that came since the look at the open count is covered by the
+                        // store that is there: its session simply goes on.
+                        guard let info = try deviceMapper.info(origin), info.openCount == 0,
+                            try status(activation, store: activation.store.number)
+                                == before.status,
+                            kernel.writesCompleted(of: info.number) == before.writes
+                        else { throw Used() }
+                        // The raw device isn't suspended, and has all that was written. Where
+                        // superblocks are is looked at again; the count speaks for the rest.
+                        let now = try kernel.fingerprint(source.path, samples: false)
+                        guard now.differences(from: before.fingerprint).isEmpty,
+                            try deviceMapper.info(old)?.openCount ?? 0 == 0
+                        else { throw Used() }
+                        try resumeSnapshot(activation, store: next, in: transaction)
+                        do {
+                            if before.status != nil {
+                                try deviceMapper.remove(old, in: transaction)
+                            }
+                        } catch {
+                            throw undo.run(after: error)
+                        }
+                        return true
+                    }
+                } catch {
+                    throw undone(undo, after: error, activation, next: next)
+                }
+            }
+        } catch is Used {
+            return false
+        }
+    }
+
+    /// Undoes what `exchange` did, unless the next store captures (only udev's answer, or the resume,
+    /// failed): undoing would throw away what it holds. `recover` sees which, and goes on.
+    private func undone(
+        _ undo: consuming Undo, after error: any Error, _ activation: Activation, next: Int
+    ) -> any Error {
+        guard let new = (try? snapshot(activation, store: next)) ?? nil, !new.hasLiveTable else {
+            return error
+        }
+        let failure = undo.run(after: error)
+        if case .rollback = failure { return failure }
+        return error
+    }
+
+    /// Takes a snapshot from under its origin, in a suspend; gone already is fine, too.
+    func dropSnapshot(_ activation: Activation, store number: Int) throws {
+        let name = try MapperNames.snapshot(activation, store: number)
+        guard try deviceMapper.info(name) != nil else { return }
+        try deviceMapper.inTransaction { transaction in
+            try deviceMapper.whileSuspended(
+                MapperNames.origin(activation), in: transaction, freezing: false
+            ) {
+                try deviceMapper.remove(name, in: transaction)
+            }
+        }
+    }
+
+    /// Takes the origin away: the kernel refuses it while anybody has it open, and without it nothing
+    /// is written that a snapshot would have to see.
+    func removeOrigin(_ activation: Activation) throws {
+        try resumeIfSuspended(activation)
+        let name = try MapperNames.origin(activation)
+        guard try deviceMapper.info(name) != nil else { return }
+        try deviceMapper.inTransaction { transaction in
+            try deviceMapper.remove(name, in: transaction)
+        }
+    }
+
+    /// Takes away whatever of an activation's tables is loaded, the origin first.
+    ///
+    /// Without their origin they come from `dmsetup remove` by hand, or a crash while loading.
+    func removeTables(_ activation: Activation) throws {
+        let origin = try MapperNames.origin(activation)
+        let ours = try deviceMapper.devices().filter {
+            MapperNames.belongs(uuid: $0.uuid, to: activation)
+        }.compactMap { DeviceName($0.name) }
+        try deviceMapper.inTransaction { transaction in
+            for name in ours.filter({ $0 == origin }) + ours.filter({ $0 != origin }) {
+                try deviceMapper.remove(name, in: transaction)
+            }
+        }
+    }
+}

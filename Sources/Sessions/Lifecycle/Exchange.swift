@@ -1,0 +1,167 @@
+import Block
+import DeviceMapper
+import ExceptionStore
+import FoundationEssentials
+import SystemPackage
+
+/// What exchanging a device's store did.
+public enum RolloverOutcome: Sendable {
+    /// A new store captures; the old one became this session.
+    case closed(Session)
+    /// A new store captures; the old one held nothing and is gone.
+    case dropped
+    /// Somebody uses the device: nothing was changed.
+    case inUse
+    /// Somebody has the snapshot's own device open, so it can't be taken away: nothing was changed.
+    case held
+    /// The store is empty and no session is open: there is nothing to exchange.
+    case nothingToDo
+}
+
+/// The last unmount: a new store takes over in one suspend, then the old one becomes a session.
+extension Lifecycle {
+    /// Of a store that the kernel captures into no more.
+    static let dropped = "the kernel has dropped its store, which was full or failed"
+
+    /// Exchanges the store of an activation: closes the session that is open, or makes an offline
+    /// one of what was written outside a mount.
+    ///
+    /// While somebody else works on the device, a restore for hours perhaps, it is in use: who asks has
+    /// other devices to look after.
+    func rollOver(_ id: String) throws(SessionsError) -> RolloverOutcome {
+        try asSessionsError {
+            try Files.makeDirectory(registry.layout.runDirectory)
+            return try registry.operatingIfFree(on: id) { activation in
+                guard let activation = try recover(activation), activation.state.isActive else {
+                    return .nothingToDo
+                }
+                return try rollOverLocked(activation)
+            } ?? .inUse
+        }
+    }
+
+    /// Exchanges the store as soon as nobody but udev, which probes what was just closed, has the
+    /// device open.
+    ///
+    /// - Parameter restoreOf: the session whose restore wrote to the armed store.
+    func rollOverWhenIdle(
+        _ activation: Activation, restoreOf: SessionName? = nil
+    ) throws -> RolloverOutcome {
+        for _ in 0..<50 {
+            let outcome = try rollOverLocked(
+                registry.activation(activation.id), restoreOf: restoreOf)
+            guard case .inUse = outcome else { return outcome }
+            let number = try stack.origin(activation)?.number
+            if let number, try !stack.uses(of: number).isEmpty { break }
+            kernel.pause(milliseconds: 100)
+        }
+        return .inUse
+    }
+
+    func rollOverLocked(
+        _ activation: Activation, restoreOf: SessionName? = nil
+    ) throws -> RolloverOutcome {
+        switch activation.state {
+        case .armed where try stack.isEmpty(activation): return .nothingToDo
+        case .armed, .open: break
+        // The next store's baseline would be half of what is being restored.
+        case .merging: return .nothingToDo
+        case .activating, .deactivating, .exchanging: return .nothingToDo
+        }
+        // Who wants to wait does so around this: the monitor has other devices to look after.
+        guard try stack.isIdle(activation, patience: 1) else { return .inUse }
+        let number = activation.store.number
+        if try stack.snapshot(activation, store: number)?.openCount ?? 0 > 0 { return .held }
+        try finder.requireBase(activation)
+        var activation = activation
+        switch try stack.status(activation, store: number) {
+        case .usage: break
+        case nil: activation = try invalidate(activation, "its snapshot was taken away")
+        default: activation = try invalidate(activation, Self.dropped)
+        }
+        if activation.store.loss != nil { try giveUpStore(activation) }
+        // Nobody has it open, so nothing changes it before the suspend; who opens it until then, or
+        // has written to it and closed it again, is seen there.
+        let quiet = try stack.quiet(activation)
+        let held = quiet.status?.chunksTaken(chunk: try stack.chunkSize(activation).sectors)
+        let next = Store(number: number + 1, baseline: quiet.fingerprint)
+        activation = try registry.change(activation.id) { current throws(SessionsError) in
+            try current.beginExchange(to: next, held: held)
+        }
+        guard try exchange(activation, to: next, expecting: quiet) else {
+            try registry.change(activation.id) { current throws(SessionsError) in
+                try current.abandonExchange()
+            }
+            return .inUse
+        }
+        switch try endExchange(
+            registry.activation(activation.id), Ending(restoreOf: restoreOf))
+        {
+        case .session(let session): return .closed(session)
+        case .dropped: return .dropped
+        }
+    }
+
+    /// Makes the next store and lets it take over.
+    ///
+    /// - Returns: false if somebody had opened the device by then, and everything is as before.
+    private func exchange(
+        _ activation: Activation, to next: Store, expecting quiet: Stack.Quiet
+    ) throws -> Bool {
+        let directory = activation.armedDirectory(next.number)
+        var undo = Undo()
+        do {
+            undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
+            undo.add("detaching the new store") { try stack.detachStore(in: directory) }
+            let file = try stack.makeStore(activation, next.number)
+            try registry.change(activation.id) { current throws(SessionsError) in
+                try current.noteNext(file)
+            }
+            let loop = try stack.attachStore(activation, in: directory)
+            if try stack.exchange(activation, next: next.number, on: loop, expecting: quiet) {
+                return true
+            }
+            let failure = undo.run(after: SessionsError.internalFault("used"))
+            if case .rollback(_, let failures) = failure {
+                throw SessionsError.internalFault(failures.joined(separator: "; "))
+            }
+            return false
+        } catch {
+            // The new store captures already (only udev's answer, or the resume, failed), or nobody
+            // knows: undoing would throw away what it holds. `recover` sees which, and goes on.
+            if (try? stack.snapshot(activation, store: next.number) != nil) ?? true { throw error }
+            let failure = undo.run(after: error)
+            try registry.change(activation.id) { current throws(SessionsError) in
+                try current.abandonExchange()
+            }
+            throw failure
+        }
+    }
+
+    /// The next store captures and the old one's table is gone: the old one is closed, and the
+    /// registry says so. Can be done again after a crash at any point of it.
+    func endExchange(_ activation: Activation, _ ending: Ending) throws -> StoreOutcome {
+        guard case .exchanging(_, let next) = activation.state else {
+            throw SessionsError.internalFault("\(activation.name) is not exchanging its store")
+        }
+        var ending = ending
+        ending.end = ending.end ?? next.baseline
+        let outcome = try close(activation, ending)
+        try registry.change(activation.id) { current throws(SessionsError) in
+            try current.endExchange(outcome)
+        }
+        return outcome
+    }
+
+    /// Takes away an invalid store, and frees what it holds.
+    ///
+    /// It misses writes, so nothing can be restored from it; and it may be what fills the file system
+    /// that the next store needs.
+    private func giveUpStore(_ activation: Activation) throws {
+        try stack.dropSnapshot(activation, store: activation.store.number)
+        try stack.detach(activation.store, in: activation.directory)
+        let path = Layout.store(in: activation.directory)
+        guard Files.exists(path) else { return }
+        try OwnedDescriptor.open(path, .readWrite).resize(to: ByteCount(0))
+    }
+}

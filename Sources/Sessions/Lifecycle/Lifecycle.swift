@@ -1,0 +1,24 @@
+import Block
+import DeviceMapper
+import SystemPackage
+
+/// The life of an activated device: each change of it that takes several steps, one file each.
+///
+/// A change is written into the registry before its first step, holds the activation's operation lock,
+/// and is undone or gone on with by `recover` when its process died halfway.
+struct Lifecycle: Sendable {
+    let registry: Registry
+    let stack: Stack
+    let finder: DeviceFinder
+    let catalogue: Catalogue
+    let merger: Merger
+
+    var kernel: any Kernel { stack.kernel }
+    var configuration: Configuration { catalogue.configuration }
+
+    /// What the raw device looks like now; nil where it isn't there.
+    func rawFingerprint(_ activation: Activation) throws -> Fingerprint? {
+        guard let source = try? stack.source(activation) else { return nil }
+        return try kernel.fingerprint(source.path, samples: true)
+    }
+}

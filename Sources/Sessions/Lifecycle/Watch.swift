@@ -1,0 +1,167 @@
+public import Block
+import DeviceMapper
+import ExceptionStore
+internal import FoundationEssentials
+internal import SystemPackage
+
+/// What the monitor looks at and decides by: one activation and how the kernel has it now.
+public struct Watched: Sendable {
+    /// The activation, as registered.
+    public let activation: Activation
+    /// The origin's number, for its events.
+    public let number: DeviceNumber
+    /// Mounts anywhere, swap, devices built on it.
+    public let uses: [DeviceUse]
+    /// Everybody who has it open.
+    public let openCount: Int
+    /// The present store's status; nil if its snapshot isn't loaded.
+    public let usage: StoreUsage?
+    /// The online restore that is under way.
+    public let merge: MergeProgress?
+    /// Whether what is written through the origin never shows as a write to the device's node or file:
+    /// on a disk, and through a loop device that does direct I/O.
+    public let isWrittenDirectly: Bool
+    /// Why the present store is not what the kernel writes to, or the device's size another than it
+    /// was; nil where all is well.
+    public let fault: Fault?
+
+    /// What is seen to be wrong.
+    public enum Fault: Hashable, Sendable {
+        /// The store's file is gone, or another: the session is lost.
+        case store(String)
+        /// The device has another size: what is beyond is captured by nobody.
+        case size(String)
+    }
+}
+
+/// How full the present store is.
+public enum StoreUsage: Hashable, Sendable {
+    /// Bytes taken and there, and the chunks among them.
+    case taken(ByteCount, of: ByteCount, chunks: UInt64)
+    /// The kernel has dropped it.
+    case invalid
+}
+
+/// The monitor's view of the domain.
+public struct Observer: Sendable {
+    let lifecycle: Lifecycle
+
+    private var registry: Registry { lifecycle.registry }
+    private var stack: Stack { lifecycle.stack }
+    private var kernel: any Kernel { lifecycle.kernel }
+
+    /// Every active activation whose tables are loaded.
+    public func watched() throws(SessionsError) -> [Watched] {
+        var found: [Watched] = []
+        for activation in try registry.activations() where activation.state.isActive {
+            if let one = try watch(activation) { found.append(one) }
+        }
+        return found
+    }
+
+    private func watch(_ activation: Activation) throws(SessionsError) -> Watched? {
+        guard let info = try stack.origin(activation), info.hasLiveTable else { return nil }
+        let source = (try? stack.loadedSource(activation)) ?? nil
+        return Watched(
+            activation: activation, number: info.number,
+            uses: info.openCount == 0 ? [] : try stack.uses(of: info.number),
+            openCount: info.openCount, usage: try usage(activation),
+            merge: try lifecycle.merger.progress(activation),
+            isWrittenDirectly: activation.kind == .block
+                || source.map { kernel.isDirect(loop: $0) } ?? false,
+            fault: fault(activation, source))
+    }
+
+    private func usage(_ activation: Activation) throws(SessionsError) -> StoreUsage? {
+        let chunk = try stack.chunkSize(activation).sectors
+        switch try stack.status(activation, store: activation.store.number) {
+        case nil, .unknown: return nil
+        case .usage(let allocated, let total, let metadata):
+            let status = SnapshotStatus.usage(
+                allocated: allocated, total: total, metadata: metadata)
+            return .taken(
+                allocated.bytes ?? ByteCount(0), of: total.bytes ?? ByteCount(0),
+                chunks: status.chunksTaken(chunk: chunk) ?? 0)
+        case .invalid, .mergeFailed, .overflow: return .invalid
+        }
+    }
+
+    private func fault(_ activation: Activation, _ source: DeviceNumber?) -> Watched.Fault? {
+        if let fault = lifecycle.storeFault(activation) { return .store(fault) }
+        guard activation.store.breach == nil, let source,
+            let size = kernel.size(of: source), size != activation.size
+        else { return nil }
+        return .size(
+            "its size is \(size.bytes) bytes now and was \(activation.size.bytes): what is beyond "
+                + "is captured by nobody")
+    }
+
+    /// Keeps, on disk, that the present store has missed writes or is gone.
+    ///
+    /// - Parameter store: the one that was seen; another may have taken over since.
+    public func markInvalid(
+        _ id: String, store: Int, _ reason: String
+    ) throws(SessionsError) {
+        guard let now = try registry.read()[id: id], now.store.number == store else { return }
+        try lifecycle.invalidate(now, reason)
+    }
+
+    /// Looks at a store again that seemed to be gone or another, while nobody renames it, and keeps, on
+    /// disk, that it is lost if it is.
+    ///
+    /// - Returns: why it is lost; nil if it isn't, or that was known.
+    public func markLost(_ id: String) throws(SessionsError) -> String? {
+        try lifecycle.markLost(id)
+    }
+
+    /// Keeps, on disk, that somebody wrote to the device past its origin: sessions before can't be
+    /// restored through that.
+    public func markBroken(_ id: String, _ reason: String) throws(SessionsError) {
+        try lifecycle.breach(id, reason)
+    }
+
+    /// A loop device over an image besides our own: what is written there escapes.
+    public func otherLoop(_ watched: Watched) -> String? {
+        guard watched.activation.kind == .image,
+            let loops = try? kernel.loops(on: watched.activation.path.path), loops.count > 1,
+            let own = try? stack.loadedSource(watched.activation)
+        else { return nil }
+        return loops.first { $0.number != own }?.path.string
+    }
+
+    /// Tells udev, and whoever's rules match it, of a mount (`opened`) or its end (`closed`).
+    public func announce(_ watched: Watched, _ word: String) throws(SessionsError) {
+        do {
+            try kernel.announce(watched.number, word)
+        } catch {
+            throw .system(error)
+        }
+    }
+
+    /// Opens a session as the rule would, where the rule did not.
+    public func openSession(_ watched: Watched) throws(SessionsError) -> OpeningOutcome {
+        try lifecycle.openSession(watched.activation.id, use: watched.uses.first)
+    }
+
+    /// How full the file system of the present store is, 0 to 100.
+    public func fileSystemPercent(_ watched: Watched) -> Int? {
+        guard let space = try? Files.freeSpace(watched.activation.directory),
+            space.size.bytes > 0
+        else { return nil }
+        return Int(100 - min(100, space.free.bytes * 100 / space.size.bytes))
+    }
+
+    /// Runs `body` under the registry's lock if nothing is activated, so that nothing can be
+    /// activated before it has run.
+    ///
+    /// - Returns: whether it ran.
+    public func ifNothingIsActivated(_ body: () -> Void) throws(SessionsError) -> Bool {
+        // Looked at without the lock first: it is asked after every event.
+        guard try registry.read().activations.isEmpty else { return false }
+        return try registry.update { document in
+            guard document.activations.isEmpty else { return false }
+            body()
+            return true
+        }
+    }
+}

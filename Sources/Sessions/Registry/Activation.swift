@@ -1,0 +1,111 @@
+public import Block
+internal import FoundationEssentials
+internal import SystemPackage
+
+/// What an activated thing is, whatever it is called today.
+public struct SourceIdentity: Hashable, Sendable, Codable {
+    /// What libblkid found on it when it was activated; it may change while it is activated.
+    public var contents: Contents
+    /// WWID, serial, device-mapper UUID, partition number: a block device's.
+    public var hardware: [String]
+    /// An image file's file system by its device number, which another boot may change.
+    public var fileSystem: UInt64?
+    /// The UUID of the file system that an image file is in, if it has one.
+    public var fileSystemUUID: String?
+    /// The inode of an image file.
+    public var inode: UInt64?
+
+    /// Whether the hardware, or a lower layer, says who it is. A partition's number alone says
+    /// nothing: the first partition of every disk without a serial number has the same.
+    var isMarked: Bool {
+        hardware.contains { !$0.hasPrefix(BlockDevice.partitionMark) }
+    }
+}
+
+/// The sessions' directory: where it is, and what it is. The path alone may lead to what lies below a
+/// mount point today, or to another file system that was mounted over it.
+public struct BaseDirectory: Hashable, Sendable, Codable {
+    /// As resolved when the device was activated.
+    public let path: ByteText
+    /// The UUID of the file system that holds it, if it has one.
+    public let fileSystemUUID: String?
+    /// Whether that was written down; an early dmsnap didn't.
+    public let isKnown: Bool
+}
+
+/// Where a device's next session goes in a chain.
+public struct ChainPlace: Hashable, Sendable, Codable {
+    /// The chain's own name.
+    public let id: String
+    /// From 0.
+    public var index: Int
+
+    init(id: String, index: Int) {
+        self.id = id
+        self.index = index
+    }
+
+    /// The beginning of a new one.
+    static func new() -> ChainPlace {
+        ChainPlace(id: UUID().uuidString.lowercased(), index: 0)
+    }
+}
+
+/// An activated device, as the registry keeps it.
+public struct Activation: Hashable, Sendable, Codable, Identifiable {
+    /// What is activated.
+    public enum Kind: String, Sendable, Codable {
+        case block, image
+    }
+
+    /// Its own, though the same device may be activated again.
+    public let id: String
+    /// `<name>` in `dmsnap-<name>`.
+    public let name: ByteText
+    /// `<dev_name>` in its sessions' names.
+    public let sessionPrefix: ByteText
+    /// Whether it is a block device or an image file.
+    public let kind: Kind
+    /// As resolved when it was activated, or when it was found again under another name.
+    public var path: ByteText
+    /// What it is, whatever its name.
+    public var identity: SourceIdentity
+    /// The device's size in bytes.
+    public let size: ByteCount
+    /// The logical sector in bytes.
+    public let sector: UInt32
+    /// In bytes.
+    public let chunkSize: ByteCount
+    /// The sessions' base directory.
+    public var base: BaseDirectory
+    /// Where its next session goes.
+    public var chain: ChainPlace
+    /// What it is in the middle of.
+    public var state: State
+
+    /// The store under the origin; in an exchange the one that was there first.
+    public var store: Store {
+        get { state.capture.store }
+        set { state.capture.store = newValue }
+    }
+
+    /// The open session's name; nil if none is open.
+    public var session: SessionName? { state.capture.session }
+
+    /// The online restore that is under way.
+    public var merge: OnlineMerge? {
+        guard case .merging(_, let merge) = state else { return nil }
+        return merge
+    }
+
+    /// The directory of the store that is under the origin.
+    var directory: FilePath {
+        session.map { Layout.session(in: base.path.path, $0) } ?? armedDirectory(store.number)
+    }
+
+    func armedDirectory(_ store: Int) -> FilePath {
+        Layout.armed(in: base.path.path, activation: id, store: store)
+    }
+
+    var mergingDirectory: FilePath { Layout.merging(in: base.path.path, activation: id) }
+}

@@ -1,0 +1,101 @@
+public import Block
+
+/// A COW store of an activation: which it is, what it is to bring back, and what is known against it.
+public struct Store: Hashable, Sendable, Codable {
+    /// Whether the store has everything that was overwritten since it was armed.
+    public enum Health: Hashable, Sendable {
+        /// Nobody has seen it miss anything.
+        case sound
+        /// It has missed writes, or isn't there any more: why. It stays so, whatever the store's own
+        /// header says.
+        case invalid(String)
+    }
+
+    /// From 1, within the activation.
+    public let number: Int
+    /// What the device looked like when the store was armed.
+    public var baseline: Fingerprint
+    /// The file that the kernel writes to, to be told from another of its name; nil until it is made.
+    public var file: FileIdentity?
+    /// Whether it has everything.
+    public var health = Health.sound
+    /// What somebody wrote past the origin since it was armed.
+    public var breach: Breach?
+    /// The online restore that has written to it: its session undoes that.
+    public var undoes: OnlineTrace?
+    /// How many chunks it holds, from when nothing more is written to it; nil while it captures.
+    /// Written down before anything is done with the store, so that one that is gone is not taken
+    /// for an empty one.
+    public var held: UInt64?
+
+    init(number: Int, baseline: Fingerprint) {
+        self.number = number
+        self.baseline = baseline
+    }
+
+    /// The first reason is the one to be told.
+    mutating func invalidate(_ reason: String) {
+        if health == .sound { health = .invalid(reason) }
+    }
+
+    /// Why it is of no use; nil if it is.
+    var loss: String? {
+        guard case .invalid(let reason) = health else { return nil }
+        return reason
+    }
+}
+
+/// Writes that went past the origin, and so into no store.
+public struct Breach: Hashable, Sendable, Codable {
+    /// Where they lie in the chain.
+    public enum Place: String, Sendable, Codable {
+        /// Nothing was in the store yet: they lie before its session, which is whole.
+        case before
+        /// The store held something already: its session isn't the whole of what changed.
+        case inside
+    }
+
+    /// What was seen.
+    public let what: String
+    /// Before the store's session, or inside it.
+    public let place: Place
+}
+
+/// A file, whatever its name: by inode, and by the number of its file system, which another boot may
+/// change.
+public struct FileIdentity: Hashable, Sendable, Codable {
+    /// The inode.
+    public let inode: UInt64
+    /// st_dev of the file system.
+    public let fileSystem: UInt64
+
+    init(_ status: FileStatus) {
+        inode = status.inode
+        fileSystem = status.fileSystem
+    }
+}
+
+/// What an online restore has written to a store: the old contents, so that it can be undone.
+public struct OnlineTrace: Hashable, Sendable, Codable {
+    /// The session restored.
+    public let session: SessionName
+    /// The session made of an earlier store of the same restore, which a crash cut in two.
+    public var continues: SessionName?
+}
+
+extension Store.Health: Codable {
+    /// Null for a sound one, else the reason.
+    public init(from decoder: any Decoder) throws {
+        let reason = try decoder.singleValueContainer().decode(String?.self)
+        self = reason.map { .invalid($0) } ?? .sound
+    }
+
+    /// The reason, or null.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .sound: try container.encodeNil()
+        case .invalid(let reason): try container.encode(reason)
+        }
+    }
+}

@@ -1,0 +1,64 @@
+public import Block
+
+/// An activated device, as `status --json` prints it.
+public struct DeviceStatus: Sendable, Codable {
+    /// What a device is doing.
+    public enum State: String, Sendable, Codable {
+        /// A store captures, nothing is mounted.
+        case armed
+        /// A session is open.
+        case open
+        /// The store has missed writes: it is full or failed.
+        case invalid
+        /// The device, its tables or its store are not there.
+        case missing
+    }
+
+    /// What was activated: a block device's or an image's path.
+    public let device: ByteText
+    /// `<name>` in `dmsnap-<name>`.
+    public let name: ByteText
+    /// What to mount.
+    public let path: ByteText
+    /// Its state.
+    public let state: State
+    /// A block device or an image.
+    public let kind: Activation.Kind
+    /// The open session's name.
+    public let session: SessionName?
+    /// Why the chain is broken, if somebody was seen writing past us, or why an online restore has
+    /// stopped; else nil.
+    public let warning: String?
+    /// In bytes.
+    public let chunkSize: UInt64
+    /// Bytes of the store that are taken, metadata included; nil if its table isn't loaded.
+    public let storeUsedBytes: UInt64?
+    /// Bytes that the store has.
+    public let storeLimitBytes: UInt64?
+    /// The archive that is being made of a session of this device; nil if none is.
+    public let archiving: ArchivingStatus?
+    /// The online restore that is under way.
+    public let merge: MergeProgress?
+
+    private enum CodingKeys: String, CodingKey {
+        case device, name, path, state, kind, session, chunkSize, storeUsedBytes, storeLimitBytes
+        case warning, archiving, merge
+    }
+
+    /// Writes every key, also those that are null.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(device, forKey: .device)
+        try container.encode(name, forKey: .name)
+        try container.encode(path, forKey: .path)
+        try container.encode(state, forKey: .state)
+        try container.encode(kind, forKey: .kind)
+        try container.encode(session, forKey: .session)
+        try container.encode(chunkSize, forKey: .chunkSize)
+        try container.encode(storeUsedBytes, forKey: .storeUsedBytes)
+        try container.encode(storeLimitBytes, forKey: .storeLimitBytes)
+        try container.encode(warning, forKey: .warning)
+        try container.encode(archiving, forKey: .archiving)
+        try container.encode(merge, forKey: .merge)
+    }
+}

@@ -1,0 +1,149 @@
+import Block
+import DeviceMapper
+import ExceptionStore
+import FoundationEssentials
+import SystemPackage
+
+/// `status` and `sessions`: what there is. Nothing is changed.
+struct Reporter: Sendable {
+    let lifecycle: Lifecycle
+    let archiver: Archiver
+
+    private var registry: Registry { lifecycle.registry }
+    private var stack: Stack { lifecycle.stack }
+    private var catalogue: Catalogue { lifecycle.catalogue }
+
+    /// Every activated device, or the one named.
+    ///
+    /// - Throws: `notActivated`, `noSuchDevice` for one that is named.
+    func status(_ device: String?) throws(SessionsError) -> [DeviceStatus] {
+        if let device {
+            guard let activation = try lifecycle.finder.find(device) else {
+                throw .notActivated(device)
+            }
+            return [try status(of: activation)]
+        }
+        return try registry.activations().map { activation throws(SessionsError) in
+            try status(of: activation)
+        }
+    }
+
+    /// The store's status as the kernel says it, and the activation that it is of: in an exchange the
+    /// next one may have taken over already, and its end may come between two looks.
+    private func look(
+        at activation: Activation
+    ) throws(SessionsError) -> (Activation, SnapshotStatus?) {
+        var activation = activation
+        for _ in 0..<3 {
+            var status = try stack.status(activation, store: activation.store.number)
+            if status == nil, case .exchanging(_, let next) = activation.state {
+                status = try stack.status(activation, store: next.number)
+            }
+            if status != nil { return (activation, status) }
+            guard let now = try registry.read()[id: activation.id], now != activation else {
+                break
+            }
+            activation = now
+        }
+        return (activation, nil)
+    }
+
+    private func status(of known: Activation) throws(SessionsError) -> DeviceStatus {
+        let (activation, status) = try look(at: known)
+        let store = activation.store
+        var used: UInt64?
+        var limit: UInt64?
+        var state: DeviceStatus.State = activation.session == nil ? .armed : .open
+        switch status {
+        case .usage(let allocated, let total, _):
+            used = allocated.bytes?.bytes
+            limit = total.bytes?.bytes
+        case nil: state = .missing
+        default: state = .invalid
+        }
+        if store.loss != nil { state = .invalid }
+        let condition = try stack.condition(activation)
+        if condition != .live { state = .missing }
+        let merge = try lifecycle.merger.progress(activation)
+        return DeviceStatus(
+            device: activation.path, name: activation.name,
+            path: DeviceFinder.path(of: activation), state: state, kind: activation.kind,
+            session: activation.session,
+            warning: warning(activation, condition, merge),
+            chunkSize: activation.chunkSize.bytes, storeUsedBytes: used, storeLimitBytes: limit,
+            archiving: archiver.archiving().flatMap {
+                $0.chain == activation.chain.id ? $0 : nil
+            },
+            merge: merge)
+    }
+
+    /// The gravest of what there is to say of a device.
+    private func warning(
+        _ activation: Activation, _ condition: Stack.Condition, _ merge: MergeProgress?
+    ) -> String? {
+        if case .dead(let reason) = condition { return reason }
+        if condition == .live, !lifecycle.finder.isThere(activation.base) {
+            return "the sessions' directory \(activation.base.path) is hidden: something is "
+                + "mounted over it, or its file system is not mounted"
+        }
+        if let loss = activation.store.loss { return loss }
+        if let failure = merge?.failure { return failure }
+        if let breach = activation.store.breach {
+            return "\(breach.what): sessions up to now restore only with --accept-writes"
+        }
+        let holders =
+            (try? stack.snapshot(activation, store: activation.store.number))
+            .flatMap { $0?.openCount } ?? 0
+        if holders > 0,
+            let name = try? MapperNames.snapshot(
+                activation, store: activation.store.number)
+        {
+            return "a program has \(name.path) open: until it lets go no session is closed"
+        }
+        return nil
+    }
+
+    /// What a list of sessions shows of one.
+    func summary(of session: Session) -> SessionSummary {
+        let record = session.record
+        var chunks = record.chunks
+        var bytes = record.bytes
+        if record.state == .open, let activation = try? registry.read()[id: record.activation],
+            let taken = try? stack.chunksTaken(activation, store: record.store)
+        {
+            chunks = taken
+            bytes = chunks.map { min($0 &* record.chunkSize.bytes, record.size.bytes) }
+        }
+        return SessionSummary(
+            name: record.name, directory: ByteText(session.directory), device: record.device,
+            state: record.state, openedAt: record.openedAt, closedAt: record.closedAt,
+            chunkSize: record.chunkSize.bytes, chunks: chunks, bytes: bytes,
+            storedBytes: storedBytes(in: session.directory),
+            complete: record.state == .closed || record.state == .archived)
+    }
+
+    private func storedBytes(in directory: FilePath) -> UInt64 {
+        let names = (try? Files.list(directory)) ?? []
+        return names.reduce(0) { sum, name in
+            sum + ((try? FileStatus(directory.appending(name)).allocated.bytes) ?? 0)
+        }
+    }
+
+    /// The sessions of one device, or of all.
+    func sessions(
+        of device: String?
+    ) throws(SessionsError) -> [Result<Session, SessionsError>] {
+        let all = try catalogue.sessions()
+        guard let device else { return all }
+        // A device that is gone, or not activated any more, still has its sessions.
+        let text = ByteText(device)
+        let resolved = (try? Files.resolve(FilePath(device))).map { ByteText($0) } ?? text
+        let activation = try? lifecycle.finder.find(device)
+        return all.filter { result in
+            guard case .success(let session) = result else { return false }
+            let record = session.record
+            return record.device == resolved || record.device == text
+                || record.deviceName == text || record.chain == activation?.chain.id
+        }
+    }
+}

@@ -1,0 +1,214 @@
+import Block
+import ExceptionStore
+import FoundationEssentials
+import Restore
+import SystemPackage
+
+/// A restore to a device or file that is not activated: nothing captures it.
+struct BareRestore {
+    let restorer: Restorer
+    let device: ByteText
+    let session: Session
+    let request: RestoreRequest
+    let control: RestoreControl
+
+    private var kernel: any Kernel { restorer.kernel }
+    private var catalogue: Catalogue { restorer.catalogue }
+
+    func run() throws -> RestoreOutcome {
+        let path = try Files.resolve(device.path)
+        guard try kernel.status(path).kind == .regular, !request.dryRun else {
+            return try run(on: path)
+        }
+        return try ImageHold(kernel: kernel, layout: catalogue.layout).holding(path) {
+            try run(on: path)
+        }
+    }
+
+    private func run(on path: FilePath) throws -> RestoreOutcome {
+        try refuseUsed(path)
+        let target = try open(path)
+        let route = try restorer.route(to: session, through: nil)
+        var lifted = try restorer.lift(route.obstacles, session, request)
+        try refuseStranger(path, &lifted)
+        guard let last = route.members.last else {
+            throw SessionsError.noSuchSession(request.session)
+        }
+        let marker = session.isForeign ? nil : RestoreMarker(of: session)
+        let isWhole = try isAsLeft(path, by: last, marker, route.members)
+        if !isWhole {
+            let reason =
+                "it is not as session \(last.record.name) left it; something has written to it since"
+            guard request.acceptsWrites else {
+                throw SessionsError.brokenChain(
+                    device: device.text, session: session.record.name.text, reason: reason)
+            }
+            lifted.append(reason)
+        }
+        let verified = try restorer.verified(
+            route.members, for: target, session, request, control)
+        var report = verified.report
+        var proof = RestoreProof.none
+        if !request.dryRun {
+            report = try write(
+                verified, to: target, path, route.members, marker, isWhole: isWhole)
+            proof = try restorer.proof(of: path, session)
+        }
+        try target.close()
+        return try restorer.conclude(
+            RestoreOutcome(
+                session: session, device: device, chain: route.members.map(\.record.name),
+                report: report, undo: nil, isOnline: false, proof: proof, overridden: lifted,
+                conditions: route.conditions.map { "\($0)" }))
+    }
+
+    /// Whether it is the session's own device, named or not.
+    private func isOwn(_ path: FilePath) -> Bool {
+        guard !session.isForeign else { return false }
+        return request.device == nil
+            || (try? Files.resolve(session.record.device.path)) == path
+    }
+
+    /// Whether the device is as the chain's last session left it, or as a restore of this session
+    /// that was cut short did.
+    private func isAsLeft(
+        _ path: FilePath, by last: Session, _ marker: RestoreMarker?, _ members: [Session]
+    ) throws -> Bool {
+        guard let end = last.record.end else { return false }
+        let now = try kernel.fingerprint(path, samples: true)
+        if now.agrees(with: end) { return true }
+        guard let marker, let left = marker.document, try left.names(path, kernel) else {
+            return false
+        }
+        let sources = try members.map { try catalogue.chunkSource(of: $0, cacheBytes: 0) }
+        return left.isAsLeft(now, from: end, towards: session.record.baseline) { range in
+            Self.pieces(of: range, in: sources)
+        }
+    }
+
+    /// How many pieces of a range the sources put back, one after another: up to two, which is enough.
+    private static func pieces(of range: Range<UInt64>, in sources: [any ChunkSource]) -> Int {
+        var pieces = 0
+        var wasKept = false
+        for sector in stride(from: range.lowerBound, to: range.upperBound, by: 512) {
+            let isKept = sources.contains { $0.exceptions.count(in: sector..<sector + 1) > 0 }
+            if isKept, !wasKept { pieces += 1 }
+            if pieces == 2 { break }
+            wasKept = isKept
+        }
+        return pieces
+    }
+
+    /// From the first write on the device is no longer at the end of its chain, and none of the later
+    /// sessions starts from what it then is; the marker says so, and what can be gone on with.
+    private func write(
+        _ verified: VerifiedPlan, to target: borrowing OwnedDescriptor, _ path: FilePath,
+        _ members: [Session], _ marker: RestoreMarker?, isWhole: Bool
+    ) throws -> RestoreReport {
+        let last = members[members.count - 1]
+        // Verifying may have taken hours, in which nothing kept others from the device.
+        try refuseUsed(path)
+        guard try !isWhole || isAsLeft(path, by: last, marker, members) else {
+            throw SessionsError.busy(
+                device: device.text,
+                reason: "something has written to it while the session was read",
+                advice: "stop that, then restore")
+        }
+        let isOwn = isOwn(path)
+        try marker?.begin(path, kernel)
+        // A crash before the first write leaves them marked, too: an equal fingerprint doesn't prove
+        // that nothing was written, so nobody can tell. The same restore, run again, completes it.
+        let marked = members.dropFirst().filter { $0.record.undoneBy == nil }
+        if isOwn {
+            for session in marked { try mark(session, undoneBy: self.session.record.name) }
+            // What is lifted over a break doesn't mend it.
+            if !isWhole { try catalogue.change(last) { $0.end = nil } }
+        }
+        let report: RestoreReport
+        do {
+            report = try verified.apply(
+                to: target, readBack: catalogue.configuration.readsBack, control: control)
+        } catch {
+            if error.targetTouched {
+                try? marker?.stop(path, kernel, written: error.bytesWritten)
+            } else {
+                // Nothing has happened, and nothing is to say that something had.
+                if isOwn {
+                    for session in marked { try mark(session, undoneBy: nil) }
+                    if !isWhole { try catalogue.change(last) { $0.end = last.record.end } }
+                }
+                try marker?.remove()
+            }
+            throw error.failure(session, path.string, isForeign: session.isForeign)
+        }
+        if isOwn, isWhole {
+            // What was left out is in no session either.
+            let end = try report.damage.isEmpty ? kernel.fingerprint(path, samples: true) : nil
+            try catalogue.change(last) { $0.end = end }
+        }
+        try marker?.remove()
+        return report
+    }
+
+    private func mark(_ session: Session, undoneBy name: SessionName?) throws(SessionsError) {
+        try catalogue.change(session) { $0.undoneBy = name }
+    }
+
+    private func refuseUsed(_ path: FilePath) throws {
+        switch try kernel.status(path).kind {
+        case .regular:
+            guard let loop = try kernel.holders(of: path).first else { return }
+            throw SessionsError.busy(
+                device: device.text, reason: "it is attached to \(loop)",
+                advice: "unmount it and detach it with `losetup -d \(loop)`, then restore")
+        case .blockDevice:
+            let block = try kernel.blockDevice(path)
+            if let use = try restorer.stack.uses(of: block.number).first {
+                throw SessionsError.busy(
+                    device: device.text, reason: use.description,
+                    advice: "end that, then restore")
+            }
+            if block.isReadOnly, !request.dryRun {
+                throw SessionsError.unsuitable(
+                    device: device.text,
+                    reason: "it is set read-only; run `blockdev --setrw` on it to have it written")
+            }
+        default:
+            throw SessionsError.unsuitable(
+                device: device.text, reason: "it is neither a block device nor an image file")
+        }
+    }
+
+    /// The session's own path may mean another device today.
+    private func refuseStranger(_ path: FilePath, _ lifted: inout [String]) throws {
+        guard request.device == nil else { return }
+        let identity = session.record.identity
+        let same: Bool
+        switch session.record.deviceKind {
+        case .block:
+            same = try kernel.blockDevice(path).hardwareIdentity == identity.hardware
+        case .image:
+            let status = try kernel.status(path)
+            same = status.inode == identity.inode && status.fileSystem == identity.fileSystem
+        }
+        if same { return }
+        guard request.acceptsOtherDevice else {
+            throw SessionsError.otherDevice(
+                device: device.text, session: session.record.name.text)
+        }
+        lifted.append("it is another one than was activated")
+    }
+
+    private func open(_ path: FilePath) throws -> OwnedDescriptor {
+        do {
+            let isDevice = try kernel.status(path).kind == .blockDevice
+            return try kernel.open(
+                path, request.dryRun ? .readOnly : .readWrite, exclusive: isDevice)
+        } catch {
+            guard error.errno == .resourceBusy else { throw error }
+            throw SessionsError.busy(
+                device: path.string, reason: "something uses it",
+                advice: "see lsblk and swapon, stop that, then restore")
+        }
+    }
+}

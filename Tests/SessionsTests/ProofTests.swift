@@ -1,0 +1,213 @@
+import Block
+import KernelSimulation
+import Restore
+import StoreTesting
+import SystemPackage
+import Testing
+
+@testable import Sessions
+
+/// Every restore ends in a proof, and says no more than it.
+@Suite struct ProofTests {
+    /// 1 MiB, so that most of it is in no session and some of it in no sample.
+    private func armed() throws -> (world: World, disk: FilePath) {
+        let world = try World()
+        let disk = try world.disk(size: 1 << 20)
+        try world.activate(disk)
+        return (world, disk)
+    }
+
+    /// A mount that writes at the beginning, as every file system does.
+    private func session(_ world: World, then: () throws -> Void = {}) throws -> String {
+        guard case .opened(let name) = try world.mount() else { throw Unexpected("no session") }
+        try world.kernel.write(world.generator.bytes(3000), at: 512, to: world.origin())
+        try then()
+        guard case .closed = try world.unmount() else { throw Unexpected("no end") }
+        return name.text
+    }
+
+    @Test("A restore says how much it has compared, and that it is what it was")
+    func same() throws {
+        let (world, _) = try armed()
+        let name = try session(world)
+        let outcome = try world.service().restore(RestoreRequest(session: name))
+        guard case .same(let places) = outcome.proof else { throw Unexpected("\(outcome.proof)") }
+        #expect(places >= 48)
+        #expect(outcome.isProven && outcome.conditions == [] && outcome.overridden == [])
+    }
+
+    @Test("Written past the store and unseen, the device is said NOT to be what it was")
+    func different() throws {
+        let (world, disk) = try armed()
+        let name = try session(world) {
+            // Behind everybody's back, where no session has it.
+            try TemporaryDirectory.patch(
+                disk, at: 600 << 10, [UInt8](repeating: 7, count: 200 << 10))
+        }
+        let error = try world.service().restoreError(name)
+        #expect(error?.exitStatus == .damaged)
+        #expect(error?.description.contains("NOT what it was") == true)
+        // What it did can be undone.
+        #expect(error?.description.contains("to undo the restore") == true)
+        try check(world)
+    }
+
+    @Test("The same without an activation")
+    func differentBare() throws {
+        let (world, disk) = try armed()
+        let name = try session(world) {
+            try TemporaryDirectory.patch(
+                disk, at: 600 << 10, [UInt8](repeating: 7, count: 200 << 10))
+        }
+        try world.service().deactivate(disk.string)
+        #expect(
+            try world.service().restoreError(name)?.description.contains("NOT what it was") == true)
+    }
+
+    @Test("What is accepted is named, and success is not claimed without the comparison")
+    func accepted() throws {
+        let (world, disk) = try armed()
+        let name = try session(world)
+        try world.service().deactivate(disk.string)
+        try TemporaryDirectory.patch(disk, at: 600 << 10, [UInt8](repeating: 7, count: 200 << 10))
+        var request = RestoreRequest(session: name)
+        request.acceptsWrites = true
+        let outcome = try world.service().restore(request)
+        #expect(!outcome.isProven && outcome.overridden.count == 1)
+        guard case .differs(let extents) = outcome.proof else { throw Unexpected("a proof") }
+        #expect(extents.contains { $0.offset >= 600 << 10 && $0.offset < 800 << 10 })
+    }
+
+    @Test("An online restore is compared as soon as the device shows it")
+    func online() throws {
+        let (world, _) = try armed()
+        let name = try session(world)
+        var request = RestoreRequest(session: name)
+        request.online = true
+        let outcome = try world.service().restore(request)
+        #expect(outcome.isOnline && outcome.isProven)
+    }
+
+    @Test("A dry run proves nothing and claims nothing")
+    func dryRun() throws {
+        let (world, _) = try armed()
+        let name = try session(world)
+        var request = RestoreRequest(session: name)
+        request.dryRun = true
+        #expect(try world.service().restore(request).proof == .none)
+    }
+
+    @Test("A session that a crash cut short restores under its condition, which is named")
+    func interrupted() throws {
+        let (world, disk) = try armed()
+        let before = try world.kernel.bytes(of: disk)
+        try world.mount()
+        try world.kernel.write(world.generator.bytes(3000), at: 512, to: world.origin())
+        world.kernel.reboot()
+        for (_, result) in try world.service().assembleAll() { _ = try result.get() }
+        let session = try #require(world.sessions().first)
+        #expect(session.record.interrupted && session.record.broken == nil)
+        let outcome = try world.service().restore(
+            RestoreRequest(session: session.record.name))
+        #expect(outcome.conditions.count == 1)
+        #expect(outcome.isProven)
+        #expect(try world.kernel.bytes(of: disk) == before)
+    }
+
+    @Test(
+        "A file system that was mounted at the crash and isn't unclean any more is one condition more"
+    )
+    func unmountedSince() throws {
+        for condition in [FileSystemCondition.clean, .unclean] {
+            let (world, _) = try armed()
+            try world.mount()
+            try world.kernel.write(world.generator.bytes(3000), at: 512, to: world.origin())
+            world.kernel.reboot()
+            world.kernel.condition = condition
+            for (_, result) in try world.service().assembleAll() { _ = try result.get() }
+            let session = try #require(world.sessions().first)
+            #expect((session.record.doubt == nil) == (condition == .unclean))
+            let outcome = try world.service().restore(
+                RestoreRequest(session: session.record.name))
+            #expect(outcome.conditions.count == (condition == .clean ? 2 : 1))
+        }
+    }
+
+    @Test(
+        "Written by a rescue system between the crash and the assembly: the chain is broken there")
+    func rescue() throws {
+        let (world, disk) = try armed()
+        let first = try session(world)
+        try world.mount()
+        try world.kernel.write(world.generator.bytes(3000), at: 512, to: world.origin())
+        world.kernel.reboot()
+        try TemporaryDirectory.patch(disk, at: 600 << 10, [UInt8](repeating: 7, count: 200 << 10))
+        for (_, result) in try world.service().assembleAll() { _ = try result.get() }
+        let cut = try #require(world.sessions().last)
+        #expect(cut.record.broken != nil)
+        for name in [first, cut.record.name.text] {
+            let error = try world.service().restoreError(name)
+            #expect(error?.exitStatus == .damaged)
+            #expect(error?.description.contains("--accept-writes") == true)
+        }
+        // The next one stands on what there is.
+        let next = try session(world)
+        #expect(try world.service().restoreError(next) == nil)
+        try check(world)
+    }
+
+    @Test("A disk that was set read-only is not written, though device-mapper would")
+    func readOnly() throws {
+        let (world, disk) = try armed()
+        let name = try session(world)
+        let before = try world.kernel.bytes(of: disk)
+        world.kernel.setReadOnly(disk)
+        #expect(try world.service().restoreError(name)?.exitStatus == .usage)
+        #expect(try world.kernel.bytes(of: disk) == before)
+        try world.service().deactivate(disk.string)
+        #expect(try world.service().restoreError(name)?.exitStatus == .usage)
+        #expect(try world.kernel.bytes(of: disk) == before)
+    }
+
+    @Test("Cut short at any step and then written to by others, a restore doesn't go on")
+    func marker() throws {
+        func prepared() throws -> (world: World, disk: FilePath, name: String) {
+            let (world, disk) = try armed()
+            let name = try session(world)
+            try world.service().deactivate(disk.string)
+            return (world, disk, name)
+        }
+        let (whole, _, name) = try prepared()
+        let steps = try Steps.counting {
+            _ = try whole.service().restore(RestoreRequest(session: name))
+        }.changes
+        for step in 1...steps {
+            let (world, disk, name) = try prepared()
+            let what = Steps.dying(before: step) {
+                _ = try world.service().restore(RestoreRequest(session: name))
+            }
+            // As a mount does: where the superblock is.
+            try TemporaryDirectory.patch(disk, at: 1024, [UInt8](repeating: 9, count: 700))
+            let before = try world.kernel.bytes(of: disk)
+            #expect(try world.service().restoreError(name)?.exitStatus == .damaged, "\(what)")
+            #expect(try world.kernel.bytes(of: disk) == before, "\(what)")
+        }
+    }
+
+    @Test("A restore that was stopped before its first write leaves no marker and no mark")
+    func stoppedEarly() throws {
+        let (world, disk) = try armed()
+        let names = [try session(world), try session(world)]
+        try world.service().deactivate(disk.string)
+        let error = #expect(throws: SessionsError.self) {
+            try world.service().restore(
+                RestoreRequest(session: names[0]), control: RestoreControl(isCancelled: { true }))
+        }
+        #expect(error?.exitStatus == .ioError)
+        for session in try world.sessions() {
+            #expect(session.record.undoneBy == nil)
+            #expect(!Files.exists(session.directory.appending("restoring.json")))
+        }
+        #expect(try world.service().restoreError(names[1]) == nil)
+    }
+}
