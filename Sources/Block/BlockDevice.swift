@@ -69,12 +69,6 @@ public struct BlockDevice: Sendable {
     /// stays the same says that nobody wrote, whoever has it open. See `Sysfs.writesCompleted`.
     public var writesCompleted: UInt64? { Sysfs.writesCompleted(by: number) }
 
-    /// Whether the kernel refuses every write to it, as asked for now: set so by `blockdev --setro`, by
-    /// its driver, or by whoever made it. nil if it isn't there.
-    public var isReadOnlyBySetting: Bool? {
-        Sysfs.attribute(Sysfs.directory(number).appending("ro")).map { $0 == "1" }
-    }
-
     private static func hardwareIdentity(_ number: DeviceNumber) -> [String] {
         let folder = Sysfs.directory(number)
         let disk = Sysfs.disk(ofPartition: number).map(Sysfs.directory) ?? folder

@@ -52,15 +52,6 @@ public struct FileLock: ~Copyable, Sendable {
         }
     }
 
-    /// Waits until nobody else holds the lock of a file or directory that is there for another
-    /// reason.
-    public static func take(existing path: FilePath) throws(SystemError) -> FileLock {
-        let file = try OwnedDescriptor.open(path, .readOnly)
-        let descriptor = file.descriptor.rawValue
-        try systemCall("flock", path.string) { flock(descriptor, LOCK_EX) }
-        return FileLock(file)
-    }
-
     /// Takes it only if nobody holds it; nil if somebody does.
     public static func takeIfFree(_ path: FilePath) throws(SystemError) -> FileLock? {
         while true {
@@ -86,13 +77,6 @@ public struct FileLock: ~Copyable, Sendable {
             throw error
         }
         return FileLock(file)
-    }
-
-    /// Runs `body` while nobody else holds the lock.
-    public static func holding<Result>(
-        _ path: FilePath, _ body: () throws -> Result
-    ) throws -> Result {
-        try take(path).holding(body)
     }
 
     /// Runs `body` and lets go of the lock.

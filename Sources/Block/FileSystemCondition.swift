@@ -12,9 +12,10 @@ public enum FileSystemCondition: String, Hashable, Sendable, Codable {
 
     /// What an open device or an image file holds, by libblkid and by the file system's own fields.
     ///
-    /// Reads a few KiB, of XFS up to 4 MiB of its log. A mounted device's page cache may be older than
-    /// what the file system has in memory.
+    /// Reads a few KiB, of XFS up to 4 MiB of its log, from the device where the page cache may be older:
+    /// some file systems write past it. What one has in memory only isn't seen.
     public init(of device: borrowing OwnedDescriptor) throws(SystemError) {
+        device.forget(0..<1 << 20)
         // What can't be told apart is nothing to read fields of.
         try self.init(of: device, type: (try? Contents(probing: device))?.type)
     }
@@ -31,6 +32,19 @@ public enum FileSystemCondition: String, Hashable, Sendable, Codable {
         case "f2fs": self = try Self.f2fs(device)
         default: self = .unknown
         }
+    }
+
+    /// When the file system of an open device or an image file says that it was last checked, in seconds
+    /// since 1970. Of those that are known here the ext family alone does.
+    public static func lastCheck(
+        of device: borrowing OwnedDescriptor
+    ) throws(SystemError) -> UInt64? {
+        let superblock = try ByteFields(device, at: 1024, count: 1024)
+        guard superblock.little(UInt16.self, at: 0x38) == 0xEF53,
+            let low = superblock.little(UInt32.self, at: 0x40),
+            let high = superblock.little(UInt8.self, at: 0x277)
+        else { return nil }
+        return UInt64(high) << 32 | UInt64(low)
     }
 
     /// fs/ext4/ext4.h. With a journal a mount sets `needs_recovery`; without one, and in ext2, it takes

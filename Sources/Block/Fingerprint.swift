@@ -55,7 +55,7 @@ public struct Fingerprint: Hashable, Sendable {
     }
 
     /// Reads the superblocks' places only, without the samples: two pieces of 1 MiB and a few small
-    /// ones, for where time counts, as under a suspend. `withSamples(of:)` adds what was read before.
+    /// ones, for where time counts, as under a suspend.
     public init(superblocksOf device: borrowing OwnedDescriptor) throws(SystemError) {
         // An image's last bytes may be no sector, and then no device over it has them.
         size = try device.size().inWholeSectors
@@ -65,11 +65,6 @@ public struct Fingerprint: Hashable, Sendable {
         contents.partitionUUID = nil
         samples = []
         places = try Self.read(Self.places(of: size), of: device)
-    }
-
-    /// The same fingerprint with the samples that another one has.
-    public func withSamples(of other: Fingerprint) -> Fingerprint {
-        Fingerprint(size: size, contents: contents, places: places, samples: other.samples)
     }
 
     private static func read(

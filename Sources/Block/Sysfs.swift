@@ -28,8 +28,12 @@ public enum Sysfs {
     ///
     /// The fifth field of its `stat` (Documentation/block/stat.rst). Merged requests count as one,
     /// flushes and discards not at all, a bio-based device's each bio.
+    ///
+    /// - Returns: nil where nobody counts (`queue/iostats` is 0).
     public static func writesCompleted(by number: DeviceNumber) -> UInt64? {
-        attribute(directory(number).appending("stat")).flatMap { writesCompleted(statistics: $0) }
+        let folder = directory(number)
+        guard attribute(folder.appending("queue/iostats")) == "1" else { return nil }
+        return attribute(folder.appending("stat")).flatMap { writesCompleted(statistics: $0) }
     }
 
     /// - Parameter statistics: numbers, right-aligned with spaces between them.

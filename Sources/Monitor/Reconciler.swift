@@ -143,6 +143,7 @@ struct Reconciler {
         if let merge = one.merge { return try tend(one, merge) }
         if one.activation.session != nil {
             announced[one.activation.id] = nil
+            try service.observer.noteCheck(one)
             return try one.uses.isEmpty ? close(one) : .after(Self.slow)
         }
         if !one.uses.isEmpty || isHeld(one) { return try open(one) }

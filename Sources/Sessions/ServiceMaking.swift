@@ -48,7 +48,8 @@ extension SnapshotService {
             configuration: Configuration(layout: layout))
     }
 
-    private static func tell(_ text: String) {
+    /// A word for whoever runs the command.
+    static func tell(_ text: String) {
         _ = try? FileDescriptor.standardError.writeAll(Array("dmsnap: \(text)\n".utf8))
     }
 }

@@ -25,7 +25,7 @@ public struct SnapshotService: Sendable {
     init(kernel: any Kernel, registry: Registry, configuration: Configuration) {
         layout = registry.layout
         self.configuration = configuration
-        password = ServicePassword(layout: layout)
+        password = ServicePassword(registry: registry)
         let stack = Stack(kernel: kernel)
         let catalogue = Catalogue(
             layout: layout, configuration: configuration, registry: registry,

@@ -62,9 +62,9 @@ import Testing
     @Test("A lock held for a task is held through it and no longer, also when the task fails")
     func holding() throws {
         struct Cause: Error, Equatable {}
-        #expect(try FileLock.holding(path) { try isFree() } == false)
+        #expect(try FileLock.take(path).holding { try isFree() } == false)
         #expect(try isFree())
-        #expect(throws: Cause()) { try FileLock.holding(path) { throw Cause() } }
+        #expect(throws: Cause()) { try FileLock.take(path).holding { throw Cause() } }
         #expect(try isFree())
     }
 

@@ -61,7 +61,7 @@ struct LoopDeviceTests {
         let link = directory.file("link")
         try hardLink(link, to: image)
         try await withLoop(image) { loop in
-            let holder = LoopDevice.Holder(loop: loop, isWhole: true, isCertain: true)
+            let holder = LoopDevice.Holder(loop: loop, isWhole: true)
             #expect(try LoopDevice.holders(ofFileAt: image) == [holder])
             #expect(try LoopDevice.holders(ofFileAt: link) == [holder])
             try Files.remove(image)

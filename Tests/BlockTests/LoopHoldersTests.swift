@@ -25,10 +25,8 @@ import Testing
         }
     }
 
-    private func holder(
-        _ number: Int32, isWhole: Bool = true, isCertain: Bool = true
-    ) -> LoopDevice.Holder {
-        .init(loop: LoopDevice(index: number), isWhole: isWhole, isCertain: isCertain)
+    private func holder(_ number: Int32, isWhole: Bool = true) -> LoopDevice.Holder {
+        .init(loop: LoopDevice(index: number), isWhole: isWhole)
     }
 
     private func holders(_ path: FilePath) throws -> [LoopDevice.Holder] {

@@ -132,7 +132,25 @@ extension IntegrationTests {
                 #expect(refused.status == 65)
                 #expect(refused.err.contains("--accept-writes"))
 
-                let restored = try await asNobody("restore chunks.dmsz --device disk.img")
+                // In use, however root has it.
+                let restore = "restore chunks.dmsz --device disk.img"
+                let unused = try await sh("sha256sum < \(image)")
+                for (use, end) in [
+                    ("mount -o loop,ro \(image) \(rig.mountPoint)", "umount \(rig.mountPoint)"),
+                    ("losetup -f \(image)", "losetup -D"),
+                    (
+                        "dmsnap activate \(image) --passfile \(Dmsnap.passfile)",
+                        "dmsnap deactivate \(image) --passfile \(Dmsnap.passfile)"
+                    ),
+                ] {
+                    try await sh(use)
+                    let refused = try await asNobody(restore)
+                    #expect(refused.status == 75, "\(use): \(refused.err)")
+                    try await sh(end)
+                }
+                #expect(try await sh("sha256sum < \(image)") == unused)
+
+                let restored = try await asNobody(restore)
                 #expect(restored.status == 0, "\(restored.err)")
                 #expect(try await sh("sha256sum < \(image)").prefix(64) == before)
             }

@@ -77,6 +77,33 @@ extension IntegrationTests {
             }
         }
 
+        @Test("A check leaves its time; a mount, writes and a replay of the journal don't")
+        func checked() async throws {
+            try await with(FileSystem(make: "mkfs.ext4 -q")) { directory in
+                let disk = "\(directory)/disk"
+                try await sh("tune2fs -T 20200102030405 \(disk)")
+                let old = try lastCheck(disk)
+                let wanted = try await sh("date -d '2020-01-02 03:04:05' +%s")
+                #expect(old.map { "\($0)" } == wanted)
+                try await sh(
+                    """
+                    mount -o loop \(disk) \(directory)/mnt
+                    echo x > \(directory)/mnt/file; sync -f \(directory)/mnt
+                    cp \(disk) \(directory)/crashed
+                    umount \(directory)/mnt
+                    e2fsck -p \(directory)/crashed || [ $? -le 1 ]
+                    """)
+                #expect(try lastCheck(disk) == old)
+                #expect(try lastCheck("\(directory)/crashed") == old)
+                try await sh("e2fsck -fy \(disk) || [ $? -le 1 ]")
+                #expect(try lastCheck(disk) ?? 0 > old ?? .max)
+            }
+        }
+
+        private func lastCheck(_ path: String) throws -> UInt64? {
+            try FileSystemCondition.lastCheck(of: OwnedDescriptor.open(FilePath(path), .readOnly))
+        }
+
         @Test("The end of an XFS's log is found in whatever round it is")
         func rounds() async throws {
             // mkfs makes a log as small as this for xfstests only, which it knows by its variables.

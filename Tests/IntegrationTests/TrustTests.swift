@@ -109,6 +109,30 @@ extension IntegrationTests {
             }
         }
 
+        @Test(
+            "With the sessions' directory read-only, deactivating is refused before anything is done"
+        )
+        func readOnlySessions() async throws {
+            try await Rig.with(.block) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await rig.activate()
+                let before = try await rig.checksum()
+                let session = try await rig.mounted("echo x > x")
+                let tables = try await sh("dmsetup table")
+                try await sh("mount --bind \(rig.base) \(rig.base)")
+                try await sh("mount -o remount,bind,ro \(rig.base)")
+                try await Dmsnap.refuses(
+                    ["deactivate", rig.device, "--passfile", Dmsnap.passfile], status: 75,
+                    saying: ["read-only"])
+                #expect(try await sh("dmsetup table") == tables)
+                #expect(try await rig.status().state == "armed")
+                try await sh("umount \(rig.base)")
+                try await rig.deactivate()
+                try await rig.restore(session)
+                #expect(try await rig.checksum() == before)
+            }
+        }
+
         @Test("touch, and opening to write without writing, break no chain")
         func opened() async throws {
             try await Rig.with(.image) { rig in

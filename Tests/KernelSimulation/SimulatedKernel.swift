@@ -66,6 +66,8 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     var writes: [DeviceNumber: UInt64] = [:]
     /// Whether file systems were unmounted properly.
     package var condition = FileSystemCondition.unknown
+    /// When file systems were checked.
+    package var lastCheck: UInt64?
     /// Who else uses an image file.
     package var imageUse: (FilePath) -> String? = { _ in nil }
     /// What the sessions' directory rests on.
@@ -187,6 +189,8 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         try enter("condition", path.string)
         return condition
     }
+
+    package func lastCheck(of path: FilePath) throws(SystemError) -> UInt64? { lastCheck }
 
     package func fingerprint(
         _ path: FilePath, samples: Bool

@@ -53,6 +53,20 @@ import Testing
         #expect(try world.faults() == [])
     }
 
+    @Test("When the file system of an open session was checked is kept, as it is now")
+    func checked() throws {
+        let watcher = try armed()
+        let world = watcher.world
+        world.kernel.lastCheck = 1
+        try world.kernel.mount(origin)
+        watcher.look()
+        for check: UInt64 in [1, 2] {
+            world.kernel.lastCheck = check
+            watcher.look()
+            #expect(try world.activation().store.lastCheck == check)
+        }
+    }
+
     @Test("Where no rule answers the monitor opens the session itself, and says so")
     func noRule() throws {
         let watcher = try armed(hasRule: false)

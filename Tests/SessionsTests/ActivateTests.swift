@@ -1,6 +1,8 @@
 import Block
+import Glibc
 import KernelSimulation
 import StoreTesting
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -187,5 +189,35 @@ import Testing
         let third = try world.activate(world.image(images.string))
         #expect(third.name.text == images.string)
         #expect(try world.service().find(images.string) == nil)
+    }
+
+    @Test("Who waits for one device, and says so, doesn't keep another from being activated")
+    func waiting() async throws {
+        let world = try World()
+        let (first, second) = (try world.disk(), try world.image())
+        let activation = try world.activate(first)
+        let lock = try FileLock.take(world.layout.operationLock(activation.id))
+        let said = Said()
+        let service = try SnapshotService(
+            kernel: world.kernel, layout: world.layout, notice: said.append)
+        let path = first.string
+        let waiter = WorkerThread.start {
+            _ = try? service.activate(path, chunkSize: nil, directory: nil, taking: nil)
+        }
+        #expect(waiter != nil)
+        for _ in 0..<1000 where said.all.isEmpty { usleep(10_000) }
+        #expect(said.all.first?.contains("waiting for") == true)
+        // While that one waits:
+        try world.activate(second)
+        #expect(try world.service().activations().count == 2)
+        lock.release()
+        waiter?.join()
+        #expect(said.all.count == 1)
+    }
+
+    private final class Said: Sendable {
+        private let lines = Mutex<[String]>([])
+        var all: [String] { lines.withLock(\.self) }
+        @Sendable func append(_ line: String) { lines.withLock { $0.append(line) } }
     }
 }

@@ -1,6 +1,8 @@
+import Block
 import FoundationEssentials
 import Glibc
 import KernelSimulation
+import SystemPackage
 import Testing
 
 @testable import Sessions
@@ -10,6 +12,7 @@ import Testing
     enum Rescue: String, CaseIterable, Sendable {
         case monitor = "the monitor"
         case boot = "the next boot"
+        case hidden = "a boot without the sessions' directory"
     }
 
     /// All pairs with DMSNAP_ALL_PAIRS in the environment, which takes long; else a share of them, the
@@ -29,24 +32,29 @@ import Testing
                 second += 1
                 pair += 1
                 // How many steps the second one takes shows only when it is run.
-                guard pair % Self.stride == 0 || second == 1 else {
+                guard pair % Self.stride == 0 else {
                     if second > 60 { break }
                     continue
                 }
                 let crashed = try Crashed(scenario, seed: UInt64(first))
                 let one = Steps.dying(before: first) { try scenario.act(crashed) }
-                if rescue == .boot { crashed.world.kernel.reboot() }
+                if rescue != .monitor { crashed.world.kernel.reboot() }
+                let hiding =
+                    rescue == .hidden ? try Hiding(crashed.world, as: .allCases[pair % 3]) : nil
                 var isComplete = false
                 let two = Steps.dying(before: second) {
-                    switch rescue {
-                    case .monitor: try crashed.monitor()
-                    case .boot: try crashed.assemble()
+                    do {
+                        if rescue != .monitor { try crashed.assemble() }
+                        if rescue != .boot { try crashed.monitor() }
+                    } catch SessionsError.missingDirectory where rescue == .hidden {
+                        // It is said, and nothing is done.
                     }
                     isComplete = true
                 }
                 let what = "dead before \(one), then \(rescue.rawValue) before \(two)"
                 do {
-                    if rescue == .boot { crashed.world.kernel.reboot(); try crashed.assemble() }
+                    try hiding?.end()
+                    if rescue != .monitor { crashed.world.kernel.reboot(); try crashed.assemble() }
                     try crashed.monitor()
                     try check(crashed.world, what, afterDeath: true)
                     try crashed.verify(what)
@@ -57,5 +65,45 @@ import Testing
                 if isComplete { break }
             }
         }
+    }
+}
+
+/// The sessions' directory in a state that it can be in while its own file system isn't mounted.
+private struct Hiding {
+    enum Way: CaseIterable {
+        case missing, empty, somebodyElses
+    }
+
+    private let world: World
+    private let aside: FilePath
+    private let usual: (FilePath) -> String?
+
+    init?(_ world: World, as way: Way) throws {
+        let base = world.layout.defaultSessions
+        guard Files.exists(base) else { return nil }
+        self.world = world
+        aside = base.appendingSuffix(".aside")
+        usual = world.kernel.fileSystemUUID
+        try Files.rename(base, to: aside)
+        if way == .missing { return }
+        try Files.makeDirectory(base)
+        if way == .somebodyElses { try Files.makeDirectory(base.appending(".armed")) }
+        world.kernel.fileSystemUUID = { _ in "the root's" }
+    }
+
+    /// Nothing was put there meanwhile, or taken away.
+    func end() throws {
+        let base = world.layout.defaultSessions
+        if Files.exists(base) {
+            for name in try Files.list(base) {
+                let entry = base.appending(name)
+                #expect(name == ".armed")
+                #expect(try Files.list(entry) == [])
+                try Files.removeDirectory(entry)
+            }
+            try Files.removeDirectory(base)
+        }
+        try Files.rename(aside, to: base)
+        world.kernel.fileSystemUUID = usual
     }
 }

@@ -14,7 +14,7 @@ import Testing
 
     init() throws {
         directory = try TemporaryDirectory()
-        password = ServicePassword(layout: Layout(root: directory.path))
+        password = ServicePassword(registry: Registry(layout: Layout(root: directory.path)))
     }
 
     @Test("The first password needs no old one, and is kept as a yescrypt hash for root alone")

@@ -133,6 +133,25 @@ import Testing
         }
     }
 
+    @Test("A file system that was checked between the crash and the assembly breaks the chain")
+    func checkedSince() throws {
+        for check: UInt64 in [1_700_000_000, 1_800_000_000] {
+            let (world, _) = try armed()
+            world.kernel.lastCheck = 1_600_000_000
+            try world.mount()
+            try world.kernel.write(world.generator.bytes(3000), at: 512, to: world.origin())
+            world.kernel.lastCheck = 1_700_000_000
+            let observer = try world.service().observer
+            for one in try observer.watched() { try observer.noteCheck(one) }
+            world.kernel.reboot()
+            world.kernel.lastCheck = check
+            for (_, result) in try world.service().assembleAll() { _ = try result.get() }
+            let session = try #require(world.sessions().first)
+            let isBroken = session.record.broken?.contains("was checked") ?? false
+            #expect(isBroken == (check == 1_800_000_000))
+        }
+    }
+
     @Test(
         "Written by a rescue system between the crash and the assembly: the chain is broken there")
     func rescue() throws {

@@ -32,6 +32,30 @@ import Testing
         try check(world)
     }
 
+    @Test("In whatever step of an exchange one asks, a device is armed or open, and never missing")
+    func status() throws {
+        func mounted() throws -> World {
+            let world = try armed()
+            try world.mount()
+            try world.scribble()
+            try world.kernel.unmount(world.origin())
+            return world
+        }
+        func end(_ world: World) throws {
+            _ = try world.service().rollOver(world.activation().id)
+        }
+        let whole = try mounted()
+        let steps = try Steps.counting { try end(whole) }.changes
+        #expect(steps > 10)
+        for step in 1...steps {
+            let world = try mounted()
+            let last = Steps.dying(before: step) { try end(world) }
+            let status = try #require(try world.service().status().first)
+            #expect([.armed, .open].contains(status.state), "before \(last): \(status.state)")
+            #expect(status.warning == nil, "before \(last)")
+        }
+    }
+
     @Test("Every chunk of a write that is much larger than a chunk is kept, in every session")
     func largeWrites() throws {
         let world = try armed()

@@ -116,7 +116,7 @@ struct Catalogue: Sendable {
         guard session.archive == nil, !session.isForeign else { return }
         try asSessionsError {
             try Files.makeDirectory(layout.runDirectory)
-            try FileLock.holding(layout.recordsLock) {
+            try registry.holding(layout.recordsLock, for: session.record.name.text) {
                 var record = try self.session(at: session.directory).record
                 body(&record)
                 try write(record, in: session.directory)

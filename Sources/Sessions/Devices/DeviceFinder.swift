@@ -67,15 +67,19 @@ struct DeviceFinder: Sendable {
         return !base.isKnown || self.base(base.path.path).fileSystemUUID == base.fileSystemUUID
     }
 
+    /// Whether the place of an activation's store is there: its base directory, or, while nothing is
+    /// loaded, a directory of the store's very name: it was moved there, or made by hand in the place
+    /// of one that is gone for good.
+    func hasStore(_ activation: Activation) -> Bool {
+        isThere(activation.base) || Files.exists(activation.directory)
+    }
+
     /// Refuses what would be written into another directory than the one meant.
-    ///
-    /// While nothing is loaded, a directory of the store's very name will do: it was moved there, or
-    /// made by hand in the place of one that is gone for good.
     ///
     /// - Throws: `missingDirectory`.
     func requireBase(_ activation: Activation) throws(SessionsError) {
-        let isLoaded = try stack.isLoaded(activation)
-        guard isThere(activation.base) || !isLoaded && Files.exists(activation.directory) else {
+        guard try stack.isLoaded(activation) ? isThere(activation.base) : hasStore(activation)
+        else {
             throw .missingDirectory(
                 device: activation.path.text, directory: activation.directory.string)
         }

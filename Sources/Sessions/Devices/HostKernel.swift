@@ -76,6 +76,11 @@ public struct HostKernel: Kernel {
         try FileSystemCondition(of: OwnedDescriptor.open(path, .readOnly))
     }
 
+    /// From its own bytes.
+    public func lastCheck(of path: FilePath) throws(SystemError) -> UInt64? {
+        try FileSystemCondition.lastCheck(of: OwnedDescriptor.open(path, .readOnly))
+    }
+
     /// Drops the device's page cache first.
     public func fingerprint(
         _ path: FilePath, samples: Bool

@@ -30,6 +30,9 @@ public protocol Kernel: Sendable {
     func contents(_ path: FilePath) throws(SystemError) -> Contents
     /// Whether the file system on a device was unmounted properly.
     func condition(of path: FilePath) throws(SystemError) -> FileSystemCondition
+    /// When its file system says that it was last checked, in seconds since 1970; nil where it keeps no
+    /// such note.
+    func lastCheck(of path: FilePath) throws(SystemError) -> UInt64?
     /// The fingerprint of what the device itself holds, past any page cache.
     ///
     /// - Parameter samples: whether blocks all over the device are part of it; without them it is

@@ -70,6 +70,8 @@ extension Stack {
     /// What the device was when nobody had it open, to be found unchanged inside the suspend.
     struct Quiet {
         let status: SnapshotStatus?
+        /// How many chunks the present store has kept.
+        let held: UInt64?
         let writes: UInt64?
         let fingerprint: Fingerprint
     }
@@ -79,8 +81,10 @@ extension Stack {
         let number = try origin(activation)?.number
         // The count comes first: a write between it and the rest shows inside the suspend.
         let writes = number.flatMap { kernel.writesCompleted(of: $0) }
+        let status = try status(activation, store: activation.store.number)
         return Quiet(
-            status: try status(activation, store: activation.store.number), writes: writes,
+            status: status, held: try status?.chunksTaken(chunk: chunkSize(activation).sectors),
+            writes: writes,
             fingerprint: try kernel.fingerprint(
                 FilePath(MapperNames.origin(activation).path), samples: true))
     }
@@ -113,12 +117,7 @@ extension Stack {
                         guard let info = try deviceMapper.info(origin), info.openCount == 0,
                             try status(activation, store: activation.store.number)
                                 == before.status,
-                            kernel.writesCompleted(of: info.number) == before.writes
-                        else { throw Used() }
-                        // The raw device isn't suspended, and has all that was written. Where
-                        // superblocks are is looked at again; the count speaks for the rest.
-                        let now = try kernel.fingerprint(source.path, samples: false)
-                        guard now.differences(from: before.fingerprint).isEmpty,
+                            try isUnwritten(info.number, source.path, since: before),
                             try deviceMapper.info(old)?.openCount ?? 0 == 0
                         else { throw Used() }
                         try resumeSnapshot(activation, store: next, in: transaction)
@@ -138,6 +137,19 @@ extension Stack {
         } catch is Used {
             return false
         }
+    }
+
+    /// Whether nobody has written through the origin since: the kernel counts. Where it doesn't
+    /// (`queue/iostats` is 0), the places of superblocks are looked at again; the raw device isn't
+    /// suspended, and has all that was written.
+    private func isUnwritten(
+        _ origin: DeviceNumber, _ source: FilePath, since before: Quiet
+    ) throws -> Bool {
+        let writes = kernel.writesCompleted(of: origin)
+        guard writes == before.writes else { return false }
+        if writes != nil { return true }
+        return try kernel.fingerprint(source, samples: false)
+            .differences(from: before.fingerprint).isEmpty
     }
 
     /// Undoes what `exchange` did, unless the next store captures (only udev's answer, or the resume,

@@ -165,7 +165,7 @@ extension Lifecycle {
     ) throws -> Activation {
         let id = UUID().uuidString.lowercased()
         let lock = registry.layout.operationLock(id)
-        return try FileLock.holding(lock) {
+        return try registry.holding(lock, for: candidate.path.text) {
             var undo = Undo()
             undo.add("removing \(lock)") { try Files.remove(lock) }
             undo.add("forgetting the activation") { [registry] in

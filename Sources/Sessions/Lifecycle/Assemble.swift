@@ -42,7 +42,7 @@ extension Lifecycle {
                 return .forgotten
             case .deactivating:
                 // What was captured becomes a session, and its end is read from the device.
-                guard finder.isThere(current.base) || Files.exists(current.directory),
+                guard finder.hasStore(current),
                     try finder.locate(current) != nil
                 else { return .notThere }
                 _ = try takeDown(current)
@@ -67,7 +67,7 @@ extension Lifecycle {
             current = parted
         }
         // Moved to another file system, the sessions' directory still has the store.
-        guard finder.isThere(current.base) || Files.exists(current.directory),
+        guard finder.hasStore(current),
             let found = try finder.locate(current)
         else { return .notThere }
         try stack.removeTables(current)

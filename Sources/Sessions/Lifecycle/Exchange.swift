@@ -83,10 +83,9 @@ extension Lifecycle {
         // Nobody has it open, so nothing changes it before the suspend; who opens it until then, or
         // has written to it and closed it again, is seen there.
         let quiet = try stack.quiet(activation)
-        let held = quiet.status?.chunksTaken(chunk: try stack.chunkSize(activation).sectors)
         let next = Store(number: number + 1, baseline: quiet.fingerprint)
         activation = try registry.change(activation.id) { current throws(SessionsError) in
-            try current.beginExchange(to: next, held: held)
+            try current.beginExchange(to: next, held: quiet.held)
         }
         guard try exchange(activation, to: next, expecting: quiet) else {
             try registry.change(activation.id) { current throws(SessionsError) in

@@ -10,24 +10,30 @@ extension Lifecycle {
     func invalidate(
         _ activation: Activation, _ reason: String
     ) throws(SessionsError) -> Activation {
-        let number = activation.store.number
-        let changed = try registry.change(activation.id) { current in
+        try noteLoss(activation.id) { current in
             // Another may have taken over since.
-            if current.store.number == number { current.store.invalidate(reason) }
+            current.store.number == activation.store.number ? reason : nil
         }
-        if changed.store.number == number { noteLoss(changed) }
-        return changed
     }
 
-    /// Says of an open session that it is lost. The registry has it; the sessions' file system may be the
-    /// very thing that is full.
-    private func noteLoss(_ activation: Activation) {
-        guard activation.session != nil,
-            var record = try? catalogue.session(at: activation.directory).record
-        else { return }
+    /// Writes down, in the registry first, why the present store is lost, if it is; of an open session
+    /// then its record says so, too, if it can: its file system may be the very thing that is full.
+    private func noteLoss(
+        _ id: String, _ reason: (Activation) throws(SessionsError) -> String?
+    ) throws(SessionsError) -> Activation {
+        var isNew = false
+        let changed = try registry.change(id) { current throws(SessionsError) in
+            guard let reason = try reason(current) else { return }
+            current.store.invalidate(reason)
+            isNew = true
+        }
+        guard isNew, changed.session != nil,
+            var record = try? catalogue.session(at: changed.directory).record
+        else { return changed }
         record.state = .invalid
-        record.loss = activation.store.loss
-        try? catalogue.write(record, in: activation.directory)
+        record.loss = changed.store.loss
+        try? catalogue.write(record, in: changed.directory)
+        return changed
     }
 
     /// Why the store that captures isn't where it should be; nil if it is, or is known to be lost.
@@ -44,17 +50,29 @@ extension Lifecycle {
     /// Keeps that a store is lost, if it is: a session may just have been opened, which renames its
     /// directory under the registry's lock, or the process that did may have died right then.
     func markLost(_ id: String) throws(SessionsError) -> String? {
-        let lost = try registry.update { document throws(SessionsError) -> Activation? in
-            guard var current = document[id: id], let fault = storeFault(current),
-                try namedWithoutRegistry(current) == nil
+        guard try registry.read()[id: id] != nil else { return nil }
+        var isLost = false
+        let changed = try noteLoss(id) { current throws(SessionsError) in
+            guard let fault = storeFault(current), try namedWithoutRegistry(current) == nil
             else { return nil }
-            current.store.invalidate(fault)
-            document[id: id] = current
-            return current
+            isLost = true
+            return fault
         }
-        guard let lost else { return nil }
-        noteLoss(lost)
-        return lost.store.loss
+        return isLost ? changed.store.loss : nil
+    }
+
+    /// Keeps, on disk, when the file system under an open session says that it was checked: after a
+    /// crash it has to say the same still.
+    func noteCheck(_ activation: Activation) throws(SessionsError) {
+        let origin = try FilePath(MapperNames.origin(activation).path)
+        // Where that can't be read nothing is known, and the session goes on.
+        guard case .open = activation.state, let check = try? kernel.lastCheck(of: origin),
+            check != activation.store.lastCheck
+        else { return }
+        try registry.change(activation.id) { current in
+            guard current.state == activation.state else { return }
+            current.store.lastCheck = check
+        }
     }
 
     /// Keeps, on disk, that somebody wrote to the device past its origin: sessions before can't be

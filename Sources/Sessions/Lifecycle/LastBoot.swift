@@ -20,10 +20,11 @@ extension Lifecycle {
         activation = try registry.activation(activation.id)
         let now = try kernel.fingerprint(stack.source(activation).path, samples: true)
         activation = try compareWithBaseline(activation, now)
+        let doubt = try lookAtFileSystem(&activation)
         // Whatever a store of the last boot holds was cut short, named or not: a clean end leaves an
         // empty one.
         let outcome = try close(
-            activation, Ending(end: now, isInterrupted: true, doubt: doubt(activation)))
+            activation, Ending(end: now, isInterrupted: true, doubt: doubt))
         var next = Store(number: activation.store.number + 1, baseline: now)
         var session: Session?
         if case .session(let closed) = outcome { session = closed }
@@ -42,15 +43,33 @@ extension Lifecycle {
         return (armed, session)
     }
 
-    /// A file system that was mounted when the machine stopped is unclean. One that isn't was unmounted
-    /// at that very moment, was mounted for reading only, or another system has been at it since.
-    private func doubt(_ activation: Activation) throws -> String? {
-        guard case .open = activation.state,
-            try kernel.condition(of: stack.source(activation).path) == .clean
-        else { return nil }
+    /// A file system that was mounted when the machine stopped can't have been checked since, but by
+    /// another system, and what that wrote is in no store.
+    ///
+    /// - Returns: what nobody can know. A file system that was mounted for writing is unclean now; one
+    ///   that isn't was unmounted at that very moment, was mounted for reading only, or another system
+    ///   has been at it.
+    private func lookAtFileSystem(_ activation: inout Activation) throws -> String? {
+        guard case .open = activation.state else { return nil }
+        let source = try stack.source(activation).path
+        if let noted = activation.store.lastCheck,
+            let now = try kernel.lastCheck(of: source), now != noted
+        {
+            activation = try breach(
+                activation,
+                "its file system was mounted when the machine stopped, and was checked before it was "
+                    + "assembled again")
+        }
+        guard try kernel.condition(of: source) == .clean else { return nil }
         return
             "no other system mounted or checked it in between (its file system was found unmounted "
             + "properly)"
+    }
+
+    private func breach(_ activation: Activation, _ what: String) throws -> Activation {
+        try registry.change(activation.id) { current in
+            current.store.breach = current.store.breach ?? Breach(what: what, place: .inside)
+        }
     }
 
     /// A boot came into an exchange. If the next store has kept something, and the old one nothing
@@ -128,12 +147,10 @@ extension Lifecycle {
             kept.count(in: range) == 0
         }
         guard let first = differing.first, kept.count > 0 else { return activation }
-        return try registry.change(activation.id) { current in
-            current.store.breach = Breach(
-                what: "something wrote past its store, at byte \(first.lowerBound) for instance, "
-                    + "before it was assembled again",
-                place: .inside)
-        }
+        return try breach(
+            activation,
+            "something wrote past its store, at byte \(first.lowerBound) for instance, before it was "
+                + "assembled again")
     }
 }
 

@@ -114,6 +114,11 @@ public struct Observer: Sendable {
         try lifecycle.markLost(id)
     }
 
+    /// Keeps, on disk, when the file system of an open session says that it was checked.
+    public func noteCheck(_ watched: Watched) throws(SessionsError) {
+        try lifecycle.noteCheck(watched.activation)
+    }
+
     /// Keeps, on disk, that somebody wrote to the device past its origin: sessions before can't be
     /// restored through that.
     public func markBroken(_ id: String, _ reason: String) throws(SessionsError) {

@@ -28,6 +28,10 @@ public struct Store: Hashable, Sendable, Codable {
     /// for an empty one.
     public var held: UInt64?
 
+    /// When its file system says that it was last checked, in seconds since 1970, as last seen while
+    /// the store's session was open; nil while nobody has looked, and where it keeps no such note.
+    public var lastCheck: UInt64?
+
     init(number: Int, baseline: Fingerprint) {
         self.number = number
         self.baseline = baseline

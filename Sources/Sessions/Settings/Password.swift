@@ -6,7 +6,9 @@ public import SystemPackage
 
 /// The service's own password, a yescrypt hash in a file for root alone (libxcrypt, crypt(5)).
 public struct ServicePassword: Sendable {
-    let layout: Layout
+    let registry: Registry
+
+    var layout: Layout { registry.layout }
 
     /// How long a wrong guess takes beyond the hashing.
     static let penalty: UInt32 = 2
@@ -14,8 +16,8 @@ public struct ServicePassword: Sendable {
     /// The longest password and password file in bytes: libxcrypt's limit is 512.
     public static let limit = 511
 
-    init(layout: Layout) {
-        self.layout = layout
+    init(registry: Registry) {
+        self.registry = registry
     }
 
     /// The password alone, for where there is no device-mapper, as when an image of a system is built.
@@ -24,7 +26,8 @@ public struct ServicePassword: Sendable {
     /// - Throws: `notRoot`.
     public static func forRoot(to action: String) throws(SessionsError) -> ServicePassword {
         guard geteuid() == 0 else { throw .notRoot(action) }
-        return ServicePassword(layout: Layout())
+        return ServicePassword(
+            registry: Registry(layout: Layout(), notice: SnapshotService.tell))
     }
 
     /// Whether one was ever set.
@@ -69,7 +72,7 @@ public struct ServicePassword: Sendable {
         guard isSet else { throw .noPassword }
         try asSessionsError {
             try Files.makeDirectory(layout.runDirectory)
-            try FileLock.holding(layout.passwordLock) { try check(password) }
+            try registry.holding(layout.passwordLock, for: "the password") { try check(password) }
         }
     }
 
