@@ -29,17 +29,18 @@ public enum Sysfs {
     /// The fifth field of its `stat` (Documentation/block/stat.rst). Merged requests count as one,
     /// flushes and discards not at all, a bio-based device's each bio.
     ///
-    /// - Returns: nil where nobody counts (`queue/iostats` is 0).
+    /// - Returns: nil where nobody counts. `queue/iostats` doesn't say: device-mapper may count where
+    ///   it is 0. But whatever was ever looked at has been read from.
     public static func writesCompleted(by number: DeviceNumber) -> UInt64? {
-        let folder = directory(number)
-        guard attribute(folder.appending("queue/iostats")) == "1" else { return nil }
-        return attribute(folder.appending("stat")).flatMap { writesCompleted(statistics: $0) }
+        attribute(directory(number).appending("stat")).flatMap { writesCompleted(statistics: $0) }
     }
 
     /// - Parameter statistics: numbers, right-aligned with spaces between them.
     static func writesCompleted(statistics: String) -> UInt64? {
         let fields = statistics.split(separator: " ")
-        return fields.count > 4 ? UInt64(fields[4]) : nil
+        guard fields.count > 4, let writes = UInt64(fields[4]), writes > 0 || fields[0] != "0"
+        else { return nil }
+        return writes
     }
 
     /// Devices that are built on this one (`holders`), or that it is built on (`slaves`).

@@ -50,6 +50,9 @@ import Testing
         #expect(Sysfs.writesCompleted(statistics: "1 2 3 4") == nil)
         #expect(Sysfs.writesCompleted(statistics: "1 2 3 4 -5 6") == nil)
         #expect(Sysfs.writesCompleted(statistics: "") == nil)
+        #expect(Sysfs.writesCompleted(statistics: "48 0 2088 0 0 0 0 0") == 0)
+        // A device that nobody can have looked at doesn't count.
+        #expect(Sysfs.writesCompleted(statistics: "0 0 0 0 0 0 0 0") == nil)
         #expect(Sysfs.writesCompleted(by: DeviceNumber(major: 4095, minor: 4095)) == nil)
     }
 }

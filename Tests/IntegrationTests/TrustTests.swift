@@ -118,12 +118,13 @@ extension IntegrationTests {
                 try await rig.activate()
                 let before = try await rig.checksum()
                 let session = try await rig.mounted("echo x > x")
+                try await rig.archived(session)
                 let tables = try await sh("dmsetup table")
                 try await sh("mount --bind \(rig.base) \(rig.base)")
                 try await sh("mount -o remount,bind,ro \(rig.base)")
                 try await Dmsnap.refuses(
                     ["deactivate", rig.device, "--passfile", Dmsnap.passfile], status: 75,
-                    saying: ["read-only"])
+                    saying: [rig.base, "Read-only", "remount,rw"])
                 #expect(try await sh("dmsetup table") == tables)
                 #expect(try await rig.status().state == "armed")
                 try await sh("umount \(rig.base)")

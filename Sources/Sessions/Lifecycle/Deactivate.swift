@@ -72,7 +72,15 @@ extension Lifecycle {
     /// leave its session open for ever, and in no chain; so this comes before the origin goes.
     private func refuseUnwritable(_ activation: Activation) throws {
         try finder.requireBase(activation)
-        try Files.requireWritable(activation.base.path.path)
+        let base = activation.base.path
+        do {
+            try Files.requireWritable(base.path)
+        } catch {
+            throw SessionsError.busy(
+                device: DeviceFinder.path(of: activation).text,
+                reason: "what it captured can't be put down in \(base): \(error.errno)",
+                advice: "make that writable (`mount -o remount,rw`), then deactivate")
+        }
     }
 
     /// The origin goes first: the kernel refuses that while anybody has it open, and without it
@@ -80,7 +88,10 @@ extension Lifecycle {
     ///
     /// - Throws: `missingDirectory` before anything is done, where the sessions' directory isn't there.
     func takeDown(_ activation: Activation) throws -> Session? {
-        if case .deactivating = activation.state { try finder.requireBase(activation) }
+        switch activation.state {
+        case .activating, .deactivating: try finder.requireBase(activation)
+        case .armed, .open, .exchanging, .merging: break
+        }
         let source =
             try stack.loadedSource(activation) == nil
             ? nil : try? stack.source(activation)

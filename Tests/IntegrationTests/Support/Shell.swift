@@ -55,7 +55,7 @@ func quoted(_ word: String) -> String {
 
 /// Asks again until the answer is yes, and fails if that takes longer than `seconds`.
 func eventually(
-    _ what: String, within seconds: Int = 20, _ condition: () async throws -> Bool
+    _ what: String, within seconds: Int = 60, _ condition: () async throws -> Bool
 ) async throws {
     let deadline = ContinuousClock.now + .seconds(seconds)
     while try await !condition() {
