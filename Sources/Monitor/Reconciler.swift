@@ -29,7 +29,7 @@ struct Reconciler {
     private var announced: [String: ContinuousClock.Instant] = [:]
     private var held: [String: ContinuousClock.Instant] = [:]
     private var closing: [String: Int] = [:]
-    private var warned: Set<String> = []
+    private var stores: StoreWatch
     private var complaints: [String: String] = [:]
     private let writers: WriterWatch
 
@@ -37,6 +37,7 @@ struct Reconciler {
         self.service = service
         self.log = log
         self.writers = writers
+        stores = StoreWatch(service: service, log: log)
     }
 
     /// Looks at every activated device once, and does what is due.
@@ -139,7 +140,7 @@ struct Reconciler {
     }
 
     private mutating func reconcile(_ one: Watched) throws(SessionsError) -> Next {
-        try warn(one)
+        try stores.look(one)
         if let merge = one.merge { return try tend(one, merge) }
         if one.activation.session != nil {
             announced[one.activation.id] = nil
@@ -234,54 +235,10 @@ struct Reconciler {
                 "a program has its snapshot's own device open: no session is closed until it lets go"
             )
             return .after(Self.slow)
-        case .inUse, .nothingToDo: break
+        case .nothingToDo: return .after(Self.slow)
+        case .inUse: break
         }
         // A mount may have come meanwhile, whose event fell into the exchange.
         return .after(Self.probing)
-    }
-
-    private mutating func warn(_ one: Watched) throws(SessionsError) {
-        let store = "\(one.activation.id)-\(one.activation.store.number)"
-        try tell(one.fault, of: one)
-        switch one.usage {
-        case .invalid where one.activation.store.health == .sound:
-            try service.observer.markInvalid(
-                one.activation.id, store: one.activation.store.number,
-                "its store was full, or failed")
-            log.error(
-                """
-                \(one.activation.path): its store failed or is full; the present session can't be \
-                restored from; the device itself goes on, and its next mount gets a new session
-                """)
-        case .taken(let used, let limit, _):
-            let percent = max(
-                limit.bytes == 0 ? 0 : Int(used.bytes * 100 / limit.bytes),
-                service.observer.fileSystemPercent(one) ?? 0)
-            if percent >= service.configuration.warnPercent, warned.insert(store).inserted {
-                log.warning(
-                    """
-                    \(one.activation.path): its store, or the file system that holds it, is \
-                    \(percent) % full; when it is full the present session is lost
-                    """)
-            }
-        default: break
-        }
-    }
-
-    /// What is seen to be wrong, once, and at once.
-    private func tell(_ fault: Watched.Fault?, of one: Watched) throws(SessionsError) {
-        switch fault {
-        case .store:
-            guard let reason = try service.observer.markLost(one.activation.id) else { return }
-            log.error(
-                """
-                \(one.activation.path): \(reason); the present session can't be restored from, nor \
-                older ones through it; the device itself goes on
-                """)
-        case .size(let reason):
-            try service.observer.markBroken(one.activation.id, reason)
-            log.error("\(one.activation.path): \(reason); deactivate it, and activate it again")
-        case nil: break
-        }
     }
 }

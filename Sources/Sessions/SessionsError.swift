@@ -17,6 +17,8 @@ public enum SessionsError: Error, Sendable {
     case missingDirectory(device: String, directory: String)
     /// Somebody uses the device, or a session of it is open.
     case busy(device: String, reason: String, advice: String)
+    /// There is too little room for what a device would be protected by.
+    case noRoom(device: String, reason: String)
     /// The session can't be restored from.
     case invalidSession(session: String, reason: String)
     /// A file of ours doesn't parse.
@@ -80,6 +82,8 @@ extension SessionsError: CustomStringConvertible {
                 + "holds it, or, if that is gone for good, make an empty directory of that name"
         case .busy(let device, let reason, let advice):
             "\(device): \(reason); \(advice)"
+        case .noRoom(let device, let reason):
+            "\(device): \(reason); make room there, or activate with another --store-dir"
         case .invalidSession(let session, let reason):
             "session \(session): \(reason); it can't be restored from"
         case .damagedRecord(let path, let reason):
@@ -159,7 +163,9 @@ extension SessionsError {
             .damaged
         case .notRoot, .noPassword, .wrongPassword, .passfile: .denied
         case .noDeviceMapper: .noDeviceMapper
-        case .interrupted, .restoreFailed, .archiveFailed, .archiveStopped, .monitor: .ioError
+        case .interrupted, .restoreFailed, .archiveFailed, .archiveStopped, .monitor,
+            .noRoom:
+            .ioError
         case .deviceMapper(let error): error.errno == .resourceBusy ? .busy : .ioError
         case .system(let error):
             switch error.errno {

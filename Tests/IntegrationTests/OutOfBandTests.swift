@@ -82,40 +82,126 @@ extension IntegrationTests {
     }
 
     @Suite struct StoreTrouble {
-        @Test("A full store's session is invalid, said once; the device and its next mount go on")
-        func full() async throws {
-            try await Rig.with(.image, size: 64 << 20) { rig in
-                try await sh("mkfs.ext4 -q -F \(rig.device)")
-                // A file system for the sessions that can't hold what will be overwritten.
+        /// What the sessions are on; of each so much is free in the beginning.
+        enum Sessions: String, CaseIterable {
+            case ext4, xfs, btrfs, tmpfs
+
+            func mount(_ rig: Rig, freeMegabytes free: Int) async throws {
+                let file = "\(rig.directory)/small"
+                let (make, options) =
+                    switch self {
+                    case .ext4: ("mkfs.ext4 -q -m 0 -F \(file)", "-o loop \(file)")
+                    case .xfs: ("mkfs.xfs -q \(file)", "-o loop \(file)")
+                    case .btrfs: ("mkfs.btrfs -q \(file)", "-o loop \(file)")
+                    case .tmpfs: ("true", "-t tmpfs -o size=400M sessions")
+                    }
                 try await sh(
                     """
-                    truncate -s 24M \(rig.directory)/small
-                    mkfs.ext4 -q -F \(rig.directory)/small
-                    mkdir -m 700 \(rig.base); mount -o loop \(rig.directory)/small \(rig.base)
-                    chmod 700 \(rig.base)
+                    truncate -s 400M \(file); \(make)
+                    mkdir -m 700 \(rig.base); mount \(options) \(rig.base); chmod 700 \(rig.base)
+                    free=$(($(stat -f -c '%a * %S' \(rig.base)) / 1048576))
+                    fallocate -l $((free - \(free)))M \(rig.base)/others
                     """)
+            }
+        }
+
+        /// How often the monitor has said so, also in other tests.
+        private func said(_ words: String) async throws -> Int {
+            try await sh("cat /run/dmsnap/monitor.log 2>/dev/null || :").components(of: words)
+        }
+
+        private static let configuration = "/etc/dmsnap/dmsnap.toml"
+
+        @Test(
+            "A full store's session is invalid, said once; the device and its next mount go on",
+            arguments: Sessions.allCases)
+        func full(sessions: Sessions) async throws {
+            // Nothing is left to others, so that it does get full.
+            try await sh(
+                "mkdir -p /etc/dmsnap; printf '[store]\\nreserve = \"0%%\"\\n' > \(Self.configuration)"
+            )
+            try await Rig.with(.image, size: 64 << 20) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                let said = try await said("its store failed or is full")
+                try await sessions.mount(rig, freeMegabytes: 24)
                 try await rig.activate(["--chunk-size", "4K"])
+                let whole = try await rig.mounted("echo x > x")
                 try await rig.mount()
                 let name = try #require(try await rig.status().session)
-                try await sh("head -c 18M /dev/urandom > \(rig.mountPoint)/f; sync")
-                try await eventually("it warns") {
-                    try await sh("cat /run/dmsnap/monitor.log").contains("% full")
-                }
-                try await sh("head -c 20M /dev/urandom > \(rig.mountPoint)/g; sync")
+                try await sh(
+                    "head -c 40M /dev/urandom > \(rig.mountPoint)/f; sync -f \(rig.mountPoint)")
                 try await eventually("the session is invalid") {
                     try await rig.status().state == "invalid"
+                }
+                // What it took is there again, for others, while the mount goes on.
+                try await eventually("the store is given up") {
+                    try await sh("stat -c %s \(rig.base)/\(name)/store") == "0"
                 }
                 try await sh("echo goes on > \(rig.mountPoint)/g; umount \(rig.mountPoint)")
                 try await eventually("a new store is armed") {
                     try await rig.status().state == "armed"
                 }
-                let log = try await sh("cat /run/dmsnap/monitor.log")
-                #expect(log.components(of: "its store failed or is full") == 1)
-                let session = try #require(try await rig.sessions().first)
+                #expect(try await self.said("its store failed or is full") == said + 1)
+                let session = try #require(try await rig.sessions().last)
                 #expect(session.name == name)
                 #expect(session.state == "invalid" && !session.complete)
                 try await Dmsnap.refuses(
                     ["restore", "--session", name], status: 65, saying: [name, "can't be restored"])
+                // A gap, which is named.
+                try await Dmsnap.refuses(
+                    ["restore", "--session", whole.name], status: 65, saying: [name])
+                let after = try await rig.checksum()
+                let next = try await rig.mounted("rm f g; echo y > y")
+                try await rig.restore(next)
+                #expect(try await rig.checksum() == after)
+                try await rig.deactivate()
+                try await sh("umount \(rig.base)")
+            }
+            try await sh("rm \(Self.configuration)")
+        }
+
+        @Test("With too little room nothing more is armed, and it is said; with room again it is")
+        func shortage() async throws {
+            try await Rig.with(.image, size: 64 << 20) { rig in
+                // What is overwritten, and so kept, can't be compressed.
+                try await sh(
+                    "head -c 64M /dev/urandom > \(rig.device); mkfs.ext4 -q -F -E nodiscard \(rig.device)"
+                )
+                // A twentieth, which is left to others, and a little.
+                try await Sessions.ext4.mount(rig, freeMegabytes: 22)
+                try await rig.activate(["--chunk-size", "4K"])
+                try await rig.mounted("head -c 8M /dev/urandom > a")
+                try await eventually("nothing is captured") {
+                    try await rig.status().captured == false
+                }
+                #expect(try await Dmsnap.must(["status"]).contains("store.reserve"))
+                // A mount that writes nothing is no gap.
+                let before = rig.directories()
+                try await sh("mount -o ro \(rig.path()) \(rig.mountPoint)")
+                try await eventually("it has a session") { rig.directories() != before }
+                try await sh("umount \(rig.mountPoint)")
+                try await eventually("it is dropped") { rig.directories() == before }
+
+                try await sh(
+                    "mount \(rig.path()) \(rig.mountPoint); echo lost > \(rig.mountPoint)/x")
+                try await eventually("it is told of as lost") {
+                    try await rig.sessions().last?.state == "invalid"
+                }
+                try await sh("umount \(rig.mountPoint)")
+                try await eventually("its session is over") {
+                    try await rig.status().session == nil
+                }
+                for words in ["its next mount won't be captured", "nothing of what is written"] {
+                    #expect(try await said(words) == 1)
+                }
+                try await sh("rm \(rig.base)/others")
+                try await eventually("it is captured again") {
+                    try await rig.status().captured == true
+                }
+                let middle = try await rig.checksum()
+                let next = try await rig.mounted("echo x > x")
+                try await rig.restore(next)
+                #expect(try await rig.checksum() == middle)
                 try await rig.deactivate()
                 try await sh("umount \(rig.base)")
             }

@@ -163,6 +163,7 @@ extension SimulatedKernel {
         mapped = [:]
         mounted = [:]
         hidden = [:]
+        writes = [:]
         for loop in loops.values { try? loop.file.close() }
         loops = [:]
         whenSuspended = { _ in }

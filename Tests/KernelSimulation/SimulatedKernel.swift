@@ -62,8 +62,12 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     package var fileSystemUUID: (FilePath) -> String? = { _ in
         "5e551045-0000-4000-8000-000000000001"
     }
+    /// What is free where sessions are, of a hundred gibibytes.
+    package var free = ByteCount(50 << 30)
+    /// Whether the kernel counts writes.
+    package var countsWrites = true
     /// How many writes each device has completed.
-    var writes: [DeviceNumber: UInt64] = [:]
+    package var writes: [DeviceNumber: UInt64] = [:]
     /// Whether file systems were unmounted properly.
     package var condition = FileSystemCondition.unknown
     /// When file systems were checked.
@@ -118,6 +122,12 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
 
     package func fileSystemUUID(holding path: FilePath) -> String? { fileSystemUUID(path) }
 
+    package func freeSpace(
+        _ path: FilePath
+    ) throws(SystemError) -> (free: ByteCount, size: ByteCount) {
+        (free, ByteCount(100 << 30))
+    }
+
     package func exists(_ number: DeviceNumber) -> Bool {
         disks.contains { $0.number == number } || number.major == 7 && loops[number.minor] != nil
             || mapped.values.contains { $0.number == number }
@@ -130,7 +140,9 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         return ByteCount(UInt64(size) / 512 * 512)
     }
 
-    package func writesCompleted(of number: DeviceNumber) -> UInt64? { writes[number, default: 0] }
+    package func writesCompleted(of number: DeviceNumber) -> UInt64? {
+        countsWrites ? writes[number, default: 0] : nil
+    }
 
     package func status(_ path: FilePath) throws(SystemError) -> FileStatus {
         try enter("stat", path.string)

@@ -117,6 +117,9 @@ package final class World {
         try service().sessions().map { try $0.get() }
     }
 
+    /// Whether less is free than is kept for others.
+    package var isShort: Bool { kernel.free < ByteCount(1 << 30) }
+
     /// What holds after everything that dmsnap does, and after whatever interrupted it.
     ///
     /// - Parameter afterDeath: a killed process may leave an empty lock file until the next boot.
@@ -130,7 +133,9 @@ package final class World {
         for activation in activations {
             let name = try origin(activation)
             expected.insert(name)
-            expected.insert("dmsnapcow-\(activation.name)-\(activation.store.number)")
+            if !activation.store.isAbsent {
+                expected.insert("dmsnapcow-\(activation.name)-\(activation.store.number)")
+            }
             switch activation.state {
             case .armed, .open, .merging: break
             case .activating, .deactivating, .exchanging:
@@ -144,10 +149,13 @@ package final class World {
         faults += mapped.symmetricDifference(expected).map { "\($0) is too much, or not there" }
         let loops = kernel.remains.count - mapped.count
         let merging = activations.count { $0.merge != nil }
-        let wanted = activations.count + activations.count { $0.kind == .image } + merging
+        let stores = activations.count { !$0.store.isAbsent }
+        let wanted = stores + activations.count { $0.kind == .image } + merging
         if loops != wanted { faults.append("\(loops) loop devices, and not \(wanted)") }
-        let stores = Set((try? Files.list(layout.defaultSessions.appending(".armed"))) ?? [])
-        faults += stores.symmetricDifference(armed).map { ".armed/\($0) is too much, or not there" }
+        let directories = Set((try? Files.list(layout.defaultSessions.appending(".armed"))) ?? [])
+        faults += directories.symmetricDifference(armed).map {
+            ".armed/\($0) is too much, or not there"
+        }
         let merged = Set((try? Files.list(layout.defaultSessions.appending(".merging"))) ?? [])
         faults += merged.symmetricDifference(activations.filter { $0.merge != nil }.map(\.id)).map {
             ".merging/\($0) is too much, or not there"

@@ -180,6 +180,46 @@ import Testing
         #expect(try world.activation().store.loss == nil)
     }
 
+    @Test("Too little room is told of once, and so is that nothing is captured, and the end of it")
+    func shortage() throws {
+        let watcher = try armed()
+        let world = watcher.world
+        try world.kernel.mount(origin)
+        watcher.look()
+        try world.scribble()
+        world.kernel.free = ByteCount(900 << 20)
+        for _ in 0..<2 { watcher.look() }
+        let warnings = watcher.said().filter { $0.contains("kept for others") }
+        #expect(warnings.count == 1)
+        #expect(warnings.first?.contains("its next mount won't be captured") == true)
+        world.kernel.unmount(origin)
+        for _ in 0..<3 { watcher.look() }
+        let errors = watcher.said().filter { $0.hasPrefix("error") }
+        #expect(errors.count == 1)
+        #expect(errors.first?.contains("nothing of what is written to it is kept") == true)
+        #expect(watcher.look() == .after(Reconciler.slow))
+        world.kernel.free = ByteCount(50 << 30)
+        for _ in 0..<2 { watcher.look() }
+        #expect(watcher.said().filter { $0.contains("captured again") }.count == 1)
+        #expect(try world.faults() == [])
+    }
+
+    @Test("With next to nothing free the store under a session goes, told of once")
+    func emergency() throws {
+        let watcher = try armed()
+        let world = watcher.world
+        try world.kernel.mount(origin)
+        watcher.look()
+        try world.scribble()
+        world.kernel.free = ByteCount(100 << 20)
+        for _ in 0..<3 { watcher.look() }
+        #expect(try world.service().status().first?.captured == false)
+        let errors = watcher.said().filter { $0.hasPrefix("error") }
+        #expect(errors.count == 1)
+        #expect(errors.first?.contains("given up") == true)
+        #expect(world.kernel.suspended == [])
+    }
+
     @Test("A store that is filling up is told of once, and the next one again")
     func filling() throws {
         let world = try World()

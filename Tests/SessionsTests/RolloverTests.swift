@@ -117,14 +117,21 @@ import Testing
     }
 
     @Test(
-        "A write to a chunk that the store had already, just before the suspend, stops the exchange"
-    )
-    func writeUnseen() throws {
+        "A write to a chunk that the store had already, just before the suspend, stops the exchange",
+        arguments: [true, false])
+    func writeUnseen(isCounted: Bool) throws {
         let world = try armed()
+        world.kernel.countsWrites = isCounted
+        var isFirst = true
         let disk = world.kernel.blockDevices()[0]
         try world.kernel.write([1], at: 0, to: world.origin())
         // No status shows it, and nobody has the device open any more.
-        world.kernel.whenSuspended = { _ in try? TemporaryDirectory.patch(disk, at: 512, [7]) }
+        world.kernel.whenSuspended = { name in
+            guard isFirst else { return }
+            isFirst = false
+            world.kernel.number(ofMapped: name).map { world.kernel.writes[$0, default: 0] += 1 }
+            if !isCounted { try? TemporaryDirectory.patch(disk, at: 512, [7]) }
+        }
         guard case .inUse = try world.service().rollOver(world.activation().id) else {
             throw Unexpected("an exchange")
         }

@@ -102,6 +102,13 @@ public struct HostKernel: Kernel {
             .flatMap { SectorCount($0).bytes }
     }
 
+    /// By statvfs(3).
+    public func freeSpace(
+        _ path: FilePath
+    ) throws(SystemError) -> (free: ByteCount, size: ByteCount) {
+        try Files.freeSpace(path)
+    }
+
     /// From sysfs.
     public func writesCompleted(of number: DeviceNumber) -> UInt64? {
         Sysfs.writesCompleted(by: number)

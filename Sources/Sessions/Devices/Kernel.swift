@@ -43,6 +43,9 @@ public protocol Kernel: Sendable {
     func exists(_ number: DeviceNumber) -> Bool
     /// How large a block device is now, asked without opening it; nil if it isn't there.
     func size(of number: DeviceNumber) -> ByteCount?
+    /// What is free in the file system that holds a path, to whoever has no right to the rest, and its
+    /// size.
+    func freeSpace(_ path: FilePath) throws(SystemError) -> (free: ByteCount, size: ByteCount)
     /// How many writes a device has completed since it came to be; nil if it doesn't say.
     func writesCompleted(of number: DeviceNumber) -> UInt64?
 

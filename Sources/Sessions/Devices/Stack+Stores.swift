@@ -7,11 +7,11 @@ import SystemPackage
 extension Stack {
     /// Makes an empty store in a directory of its own; one that is there already is made anew.
     ///
-    /// The file is sparse and can hold every chunk of the origin. What the kernel reads first is
+    /// The file is sparse and can hold every chunk of the origin, unless that is over the limit. What the kernel reads first is
     /// zeroed and synced: it writes a fresh store's header without a flush, and a cut there must
     /// not leave a header over what would read as entries.
     func makeStore(
-        _ activation: Activation, _ number: Int
+        _ activation: Activation, _ number: Int, limit: Share?
     ) throws(SessionsError) -> FileIdentity {
         try asSessionsError {
             try refuseOwnFileSystem(activation)
@@ -21,14 +21,22 @@ extension Stack {
             if Files.exists(path) { try Files.remove(path) }
             let chunk = try chunkSize(activation)
             let file = try OwnedDescriptor.create(path)
-            try file.resize(
-                to: StoreGeometry.bytesNeeded(originSize: activation.size, chunkSize: chunk))
+            try file.resize(to: storeSize(activation, chunk, limit: limit))
             try StorePreparation.prepareFresh(file, chunkSize: chunk)
             try file.close()
             try Files.synchronizeDirectory(directory)
             try Files.synchronizeDirectory(directory.removingLastComponent())
             return FileIdentity(try FileStatus(path))
         }
+    }
+
+    private func storeSize(
+        _ activation: Activation, _ chunk: ChunkSize, limit: Share?
+    ) throws(ExceptionStoreError) -> ByteCount {
+        let needed = try StoreGeometry.bytesNeeded(originSize: activation.size, chunkSize: chunk)
+        guard let limit = limit?.of(activation.size), limit < needed else { return needed }
+        let fewest = ByteCount(StoreGeometry.fewestChunks * chunk.bytes.bytes)
+        return try StoreGeometry.largestSize(notOver: max(limit, fewest), chunkSize: chunk)
     }
 
     /// A store on the origin's own file system would wait for itself.

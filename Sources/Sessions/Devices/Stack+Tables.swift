@@ -5,12 +5,12 @@ import SystemPackage
 
 /// Tables: loaded, exchanged, taken away. The order of the steps is dm-snapshot's rule everywhere.
 extension Stack {
-    /// Loads both tables; the origin's first resume comes last, when its snapshot is there, so that
+    /// Loads both tables, or the origin's alone where there is no store; the origin's first resume comes last, when its snapshot is there, so that
     /// it splits bios at the snapshot's chunks and no write ever finds it without one.
     ///
     /// - Parameter merging: the origin's table while a store is merged into it.
     func loadTables(
-        _ activation: Activation, source: DeviceNumber, store: DeviceNumber,
+        _ activation: Activation, source: DeviceNumber, store: DeviceNumber?,
         merging: Target? = nil
     ) throws {
         let name = try MapperNames.origin(activation)
@@ -21,12 +21,14 @@ extension Stack {
             let plain = Target.snapshotOrigin(
                 SnapshotOriginTarget(origin: source), length: length(activation))
             try deviceMapper.load(name, [merging ?? plain], isReadOnly: false)
-            // Whoever called this undoes it: waiting for udev may fail when all this has not.
-            var undone = Undo()
-            try loadSnapshot(
-                activation, store: activation.store.number, of: source, on: store,
-                in: transaction, undo: &undone)
-            try resumeSnapshot(activation, store: activation.store.number, in: transaction)
+            if let store {
+                // Whoever called this undoes it: waiting for udev may fail when all this has not.
+                var undone = Undo()
+                try loadSnapshot(
+                    activation, store: activation.store.number, of: source, on: store,
+                    in: transaction, undo: &undone)
+                try resumeSnapshot(activation, store: activation.store.number, in: transaction)
+            }
             try deviceMapper.resume(name, in: transaction, visibility: .disk)
         }
     }
@@ -89,14 +91,21 @@ extension Stack {
                 FilePath(MapperNames.origin(activation).path), samples: true))
     }
 
-    /// Puts store `next`, which is attached to `loop`, beside the present one and takes that away, in
-    /// one suspend of the origin. What can be done before the suspend is.
+    /// A store that is to take over, and what it is attached to.
+    struct Successor {
+        let number: Int
+        let loop: DeviceNumber
+    }
+
+    /// Puts the next store beside the present one and takes that away, in one suspend of the origin.
+    /// What can be done before the suspend is.
     ///
+    /// - Parameter next: nil if nothing is to capture any more.
     /// - Returns: false if somebody had opened the device, had written to it, or holds the snapshot's
     ///   own device open, and all is as it was.
     /// - Throws: what failed. All that was done is undone then, unless the next store captures.
     func exchange(
-        _ activation: Activation, next: Int, on loop: DeviceNumber, expecting before: Quiet
+        _ activation: Activation, next: Successor?, expecting before: Quiet
     ) throws -> Bool {
         struct Used: Error {}
         let origin = try MapperNames.origin(activation)
@@ -106,9 +115,11 @@ extension Stack {
             return try deviceMapper.inTransaction { transaction in
                 var undo = Undo()
                 do {
-                    try loadSnapshot(
-                        activation, store: next, of: source.number, on: loop, in: transaction,
-                        undo: &undo)
+                    if let next {
+                        try loadSnapshot(
+                            activation, store: next.number, of: source.number, on: next.loop,
+                            in: transaction, undo: &undo)
+                    }
                     return try deviceMapper.whileSuspended(
                         origin, in: transaction, freezing: false
                     ) {
@@ -120,7 +131,9 @@ extension Stack {
                             try isUnwritten(info.number, source.path, since: before),
                             try deviceMapper.info(old)?.openCount ?? 0 == 0
                         else { throw Used() }
-                        try resumeSnapshot(activation, store: next, in: transaction)
+                        if let next {
+                            try resumeSnapshot(activation, store: next.number, in: transaction)
+                        }
                         do {
                             if before.status != nil {
                                 try deviceMapper.remove(old, in: transaction)
@@ -131,7 +144,7 @@ extension Stack {
                         return true
                     }
                 } catch {
-                    throw undone(undo, after: error, activation, next: next)
+                    throw undone(undo, after: error, activation, next: next?.number)
                 }
             }
         } catch is Used {
@@ -140,7 +153,7 @@ extension Stack {
     }
 
     /// Whether nobody has written through the origin since: the kernel counts. Where it doesn't
-    /// (`queue/iostats` is 0), the places of superblocks are looked at again; the raw device isn't
+    /// (some do so on request), the places of superblocks are looked at again; the raw device isn't
     /// suspended, and has all that was written.
     private func isUnwritten(
         _ origin: DeviceNumber, _ source: FilePath, since before: Quiet
@@ -155,9 +168,10 @@ extension Stack {
     /// Undoes what `exchange` did, unless the next store captures (only udev's answer, or the resume,
     /// failed): undoing would throw away what it holds. `recover` sees which, and goes on.
     private func undone(
-        _ undo: consuming Undo, after error: any Error, _ activation: Activation, next: Int
+        _ undo: consuming Undo, after error: any Error, _ activation: Activation, next: Int?
     ) -> any Error {
-        guard let new = (try? snapshot(activation, store: next)) ?? nil, !new.hasLiveTable else {
+        guard let next, let new = (try? snapshot(activation, store: next)) ?? nil, !new.hasLiveTable
+        else {
             return error
         }
         let failure = undo.run(after: error)

@@ -93,6 +93,9 @@ extension Lifecycle {
             stack: stack, finder: finder, device: device, loop: loop
         ).run()
         let base = try prepareBase(directory ?? configuration.sessionsDirectory)
+        if let shortage = shortage(in: base.path.path) {
+            throw SessionsError.noRoom(device: device, reason: shortage)
+        }
         let chunk = chunkSize ?? configuration.chunkSize
         guard chunk.bytes.bytes.isMultiple(of: UInt64(candidate.sector)) else {
             throw SessionsError.unsuitable(
@@ -196,7 +199,7 @@ extension Lifecycle {
         let directory = activation.armedDirectory(number)
         undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
         undo.add("detaching the store") { try stack.detachStore(in: directory) }
-        let file = try stack.makeStore(activation, number)
+        let file = try stack.makeStore(activation, number, limit: configuration.storeLimit)
         try registry.change(activation.id) { $0.store.file = file }
         let store = try stack.attachStore(activation, in: directory)
         let source = try stack.source(activation)

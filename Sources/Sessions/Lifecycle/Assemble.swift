@@ -37,7 +37,8 @@ extension Lifecycle {
         try registry.operating(on: id) { current in
             switch current.state {
             case .activating:
-                // Nobody was told that it is armed.
+                // Nobody was told that it is armed; but what was made of its store is to go, too.
+                guard finder.hasStore(current) else { return .notThere }
                 _ = try takeDown(current)
                 return .forgotten
             case .deactivating:
@@ -124,9 +125,15 @@ extension Lifecycle {
             let directory = activation.armedDirectory(activation.store.number)
             // The store itself stays: the registry has it, and the next try begins with closing it.
             undo.add("detaching the store") { try stack.detachStore(in: directory) }
-            let file = try stack.makeStore(activation, activation.store.number)
-            try registry.change(activation.id) { $0.store.file = file }
-            let loop = try stack.attachStore(activation, in: directory)
+            var loop: DeviceNumber?
+            if activation.store.isAbsent {
+                try Files.makeDirectory(directory)
+            } else {
+                let file = try stack.makeStore(
+                    activation, activation.store.number, limit: configuration.storeLimit)
+                try registry.change(activation.id) { $0.store.file = file }
+                loop = try stack.attachStore(activation, in: directory)
+            }
             let merging = try merger.attachAgain(activation, undo: &undo)
             undo.add("removing the tables") { try stack.removeTables(activation) }
             try stack.loadTables(

@@ -93,6 +93,7 @@ extension Lifecycle {
     /// What the store holds, and whether that is what it should hold.
     private func look(_ activation: Activation, in place: Place) throws -> Finding {
         let store = activation.store
+        if store.isAbsent, store.held == 0 { return .good(0) }
         if let loss = store.loss { return .bad(loss) }
         let path = Layout.store(in: place.directory)
         let isEmptyFile = try Files.exists(path) && FileStatus(path).size.bytes == 0

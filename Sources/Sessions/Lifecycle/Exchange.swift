@@ -63,6 +63,9 @@ extension Lifecycle {
     ) throws -> RolloverOutcome {
         switch activation.state {
         case .armed where try stack.isEmpty(activation): return .nothingToDo
+        case .armed(let store)
+        where store.isAbsent && shortage(in: activation.base.path.path) != nil:
+            return .nothingToDo
         case .armed, .open: break
         // The next store's baseline would be half of what is being restored.
         case .merging: return .nothingToDo
@@ -83,9 +86,14 @@ extension Lifecycle {
         // Nobody has it open, so nothing changes it before the suspend; who opens it until then, or
         // has written to it and closed it again, is seen there.
         let quiet = try stack.quiet(activation)
-        let next = Store(number: number + 1, baseline: quiet.fingerprint)
+        let held = quiet.held ?? (hasMissedNothing(activation.store, quiet) ? 0 : nil)
+        var next = Store(number: number + 1, baseline: quiet.fingerprint)
+        if let shortage = shortage(in: activation.base.path.path) {
+            next.invalidate(shortage)
+            next.writes = quiet.writes
+        }
         activation = try registry.change(activation.id) { current throws(SessionsError) in
-            try current.beginExchange(to: next, held: quiet.held)
+            try current.beginExchange(to: next, held: held)
         }
         guard try exchange(activation, to: next, expecting: quiet) else {
             try registry.change(activation.id) { current throws(SessionsError) in
@@ -101,6 +109,12 @@ extension Lifecycle {
         }
     }
 
+    /// Whether nothing was written while there was no store.
+    private func hasMissedNothing(_ store: Store, _ quiet: Stack.Quiet) -> Bool {
+        guard store.isAbsent, let writes = quiet.writes else { return false }
+        return writes == store.writes
+    }
+
     /// Makes the next store and lets it take over.
     ///
     /// - Returns: false if somebody had opened the device by then, and everything is as before.
@@ -112,14 +126,8 @@ extension Lifecycle {
         do {
             undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
             undo.add("detaching the new store") { try stack.detachStore(in: directory) }
-            let file = try stack.makeStore(activation, next.number)
-            try registry.change(activation.id) { current throws(SessionsError) in
-                try current.noteNext(file)
-            }
-            let loop = try stack.attachStore(activation, in: directory)
-            if try stack.exchange(activation, next: next.number, on: loop, expecting: quiet) {
-                return true
-            }
+            let successor = try next.isAbsent ? noStore(in: directory) : makeNext(activation, next)
+            if try stack.exchange(activation, next: successor, expecting: quiet) { return true }
             let failure = undo.run(after: SessionsError.internalFault("used"))
             if case .rollback(_, let failures) = failure {
                 throw SessionsError.internalFault(failures.joined(separator: "; "))
@@ -128,13 +136,38 @@ extension Lifecycle {
         } catch {
             // The new store captures already (only udev's answer, or the resume, failed), or nobody
             // knows: undoing would throw away what it holds. `recover` sees which, and goes on.
-            if (try? stack.snapshot(activation, store: next.number) != nil) ?? true { throw error }
+            if (try? isOver(activation, next)) ?? true { throw error }
             let failure = undo.run(after: error)
             try registry.change(activation.id) { current throws(SessionsError) in
                 try current.abandonExchange()
             }
             throw failure
         }
+    }
+
+    private func makeNext(_ activation: Activation, _ next: Store) throws -> Stack.Successor {
+        let file = try stack.makeStore(
+            activation, next.number, limit: configuration.storeLimit)
+        try registry.change(activation.id) { current throws(SessionsError) in
+            try current.noteNext(file)
+        }
+        let loop = try stack.attachStore(
+            activation, in: activation.armedDirectory(next.number))
+        return Stack.Successor(number: next.number, loop: loop)
+    }
+
+    /// A directory all the same, for a session to be told of in.
+    private func noStore(in directory: FilePath) throws -> Stack.Successor? {
+        try Files.makeDirectory(directory)
+        return nil
+    }
+
+    /// Whether the next store has been put in place, as far as that it may have captured; or, if there
+    /// is to be none, whether the old one is gone.
+    private func isOver(_ activation: Activation, _ next: Store) throws -> Bool {
+        next.isAbsent
+            ? try stack.snapshot(activation, store: activation.store.number) == nil
+            : try stack.snapshot(activation, store: next.number) != nil
     }
 
     /// The next store captures and the old one's table is gone: the old one is closed, and the
@@ -150,17 +183,5 @@ extension Lifecycle {
             try current.endExchange(outcome)
         }
         return outcome
-    }
-
-    /// Takes away an invalid store, and frees what it holds.
-    ///
-    /// It misses writes, so nothing can be restored from it; and it may be what fills the file system
-    /// that the next store needs.
-    private func giveUpStore(_ activation: Activation) throws {
-        try stack.dropSnapshot(activation, store: activation.store.number)
-        try stack.detach(activation.store, in: activation.directory)
-        let path = Layout.store(in: activation.directory)
-        guard Files.exists(path) else { return }
-        try OwnedDescriptor.open(path, .readWrite).resize(to: ByteCount(0))
     }
 }

@@ -26,6 +26,11 @@ extension Lifecycle {
         let outcome = try close(
             activation, Ending(end: now, isInterrupted: true, doubt: doubt))
         var next = Store(number: activation.store.number + 1, baseline: now)
+        if merge == nil, let shortage = shortage(in: activation.base.path.path) {
+            next.invalidate(shortage)
+            // Of an origin that is about to be made.
+            next.writes = 0
+        }
         var session: Session?
         if case .session(let closed) = outcome { session = closed }
         if let merge {
@@ -87,12 +92,19 @@ extension Lifecycle {
         try Files.removeDirectory(directory)
         return try registry.change(activation.id) { current throws(SessionsError) in
             try current.abandonExchange()
+            // With none to follow it, nothing tells whether it had been taken away already.
+            if next.isAbsent {
+                current.store.breach = Breach(
+                    what: "the machine stopped while its store was given up", place: .inside)
+            }
         }
     }
 
     /// Whether the store's end had been begun, as happens only after the next one has taken over: it
     /// was dropped as an empty one, or its session says that it is closed.
     private func wasEnded(_ activation: Activation) throws -> Bool {
+        // Of an absent one there never is a file, and what was written since nobody knows.
+        if activation.store.isAbsent { return false }
         if activation.store.held == 0, !Files.exists(Layout.store(in: activation.directory)) {
             return true
         }

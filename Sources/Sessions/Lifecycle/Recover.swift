@@ -87,7 +87,10 @@ extension Lifecycle {
         guard try stack.isLoaded(activation) else { return activation }
         let old = try stack.snapshot(activation, store: activation.store.number)
         let new = try stack.snapshot(activation, store: next.number)
-        if old == nil, new?.hasLiveTable == true {
+        // Where neither has a snapshot, nothing tells how far it came, and nothing was to be done.
+        let isOver =
+            next.isAbsent ? !activation.store.isAbsent : new?.hasLiveTable == true
+        if old == nil, isOver {
             // It has taken over: the old one missed nothing until then, and is closed.
             _ = try endExchange(activation, Ending())
             return try registry.read()[id: activation.id]

@@ -106,6 +106,23 @@ public struct Observer: Sendable {
         try lifecycle.invalidate(now, reason)
     }
 
+    /// Lets go of a store that has missed writes, or that has to go for want of room, and of what it
+    /// takes.
+    ///
+    /// - Returns: whether that was done; not while somebody works on the activation.
+    public func giveUp(_ watched: Watched, _ reason: String) throws(SessionsError) -> Bool {
+        try lifecycle.giveUp(
+            watched.activation.id, store: watched.activation.store.number, reason)
+    }
+
+    /// Why no new store would be made now: too little is free; nil if there is room.
+    public func shortage(_ watched: Watched) -> String? {
+        lifecycle.shortage(in: watched.activation.base.path.path)
+    }
+
+    /// Why a store has to go under its session: next to nothing is free; nil if there is room.
+    public func emergency(_ watched: Watched) -> String? { lifecycle.emergency(watched.activation) }
+
     /// Looks at a store again that seemed to be gone or another, while nobody renames it, and keeps, on
     /// disk, that it is lost if it is.
     ///
@@ -150,7 +167,7 @@ public struct Observer: Sendable {
 
     /// How full the file system of the present store is, 0 to 100.
     public func fileSystemPercent(_ watched: Watched) -> Int? {
-        guard let space = try? Files.freeSpace(watched.activation.directory),
+        guard let space = try? kernel.freeSpace(watched.activation.base.path.path),
             space.size.bytes > 0
         else { return nil }
         return Int(100 - min(100, space.free.bytes * 100 / space.size.bytes))

@@ -28,6 +28,9 @@ public struct Store: Hashable, Sendable, Codable {
     /// for an empty one.
     public var held: UInt64?
 
+    /// Of an absent one: how many writes the origin had completed when it began, if the kernel counts
+    /// them. The same number says that nothing has been missed; after a boot it says nothing.
+    var writes: UInt64?
     /// When its file system says that it was last checked, in seconds since 1970, as last seen while
     /// the store's session was open; nil while nobody has looked, and where it keeps no such note.
     public var lastCheck: UInt64?
@@ -41,6 +44,9 @@ public struct Store: Hashable, Sendable, Codable {
     mutating func invalidate(_ reason: String) {
         if health == .sound { health = .invalid(reason) }
     }
+
+    /// Whether it never was made: the device goes on, and nothing is captured.
+    package var isAbsent: Bool { loss != nil && file == nil }
 
     /// Why it is of no use; nil if it is.
     var loss: String? {

@@ -26,8 +26,10 @@ public struct DeviceStatus: Sendable, Codable {
     public let kind: Activation.Kind
     /// The open session's name.
     public let session: SessionName?
-    /// Why the chain is broken, if somebody was seen writing past us, or why an online restore has
-    /// stopped; else nil.
+    /// Whether what is overwritten now is kept.
+    public let captured: Bool
+    /// Why nothing is captured, why the chain is broken, or why an online restore has stopped; nil where
+    /// there is nothing to say.
     public let warning: String?
     /// In bytes.
     public let chunkSize: UInt64
@@ -42,7 +44,7 @@ public struct DeviceStatus: Sendable, Codable {
 
     private enum CodingKeys: String, CodingKey {
         case device, name, path, state, kind, session, chunkSize, storeUsedBytes, storeLimitBytes
-        case warning, archiving, merge
+        case captured, warning, archiving, merge
     }
 
     /// Writes every key, also those that are null.
@@ -57,6 +59,7 @@ public struct DeviceStatus: Sendable, Codable {
         try container.encode(chunkSize, forKey: .chunkSize)
         try container.encode(storeUsedBytes, forKey: .storeUsedBytes)
         try container.encode(storeLimitBytes, forKey: .storeLimitBytes)
+        try container.encode(captured, forKey: .captured)
         try container.encode(warning, forKey: .warning)
         try container.encode(archiving, forKey: .archiving)
         try container.encode(merge, forKey: .merge)

@@ -58,7 +58,7 @@ struct Reporter: Sendable {
         case .usage(let allocated, let total, _):
             used = allocated.bytes?.bytes
             limit = total.bytes?.bytes
-        case nil: state = .missing
+        case nil: state = store.loss == nil ? .missing : .invalid
         default: state = .invalid
         }
         if store.loss != nil { state = .invalid }
@@ -68,7 +68,7 @@ struct Reporter: Sendable {
         return DeviceStatus(
             device: activation.path, name: activation.name,
             path: DeviceFinder.path(of: activation), state: state, kind: activation.kind,
-            session: activation.session,
+            session: activation.session, captured: state == .armed || state == .open,
             warning: warning(activation, condition, merge),
             chunkSize: activation.chunkSize.bytes, storeUsedBytes: used, storeLimitBytes: limit,
             archiving: archiver.archiving().flatMap {

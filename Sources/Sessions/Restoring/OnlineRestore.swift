@@ -63,7 +63,7 @@ extension Merger {
         _ activation: Activation, _ verified: VerifiedPlan, _ session: Session
     ) throws {
         let needed = verified.plan.totals.bytes.multipliedReportingOverflow(by: 2)
-        let space = try Files.freeSpace(activation.base.path.path)
+        let space = try kernel.freeSpace(activation.base.path.path)
         guard needed.overflow || space.free.bytes < needed.partialValue else { return }
         throw SessionsError.restoreFailed(
             session: session.record.name.text, device: DeviceFinder.path(of: activation).text,

@@ -15,6 +15,11 @@ public struct Configuration: Sendable {
     /// `store.warn-percent`: how full a store or its file system may be without a warning.
     public var warnPercent = 80
 
+    /// `store.limit`: how large a store may get, of the device's size; nil for as large as it takes.
+    public var storeLimit: Share?
+    /// `store.reserve`: what of the sessions' file system is left to others; nil for the default.
+    public var reserve: Share?
+
     /// `archive.enabled`: whether closed sessions are compressed.
     public var archivesSessions = true
     /// `archive.niceness`: what is added to the nice value of what does that, 0 to 19.
@@ -23,6 +28,12 @@ public struct Configuration: Sendable {
     public var archiveThreads: Int?
     /// `restore.read-back`: whether a restore reads what it wrote and compares.
     public var readsBack = true
+
+    /// What is left to others of a file system of this size: 5 %, and a gibibyte at most, unless
+    /// `store.reserve` says something else.
+    func reserve(of size: ByteCount) -> ByteCount {
+        reserve?.of(size) ?? min(Share.percent(5).of(size), ByteCount(1 << 30))
+    }
 
     /// How archives are made.
     var archiving: ArchiveOptions {
@@ -103,6 +114,12 @@ public struct Configuration: Sendable {
             }
             return number
         }
+        func share() throws(SessionsError) -> Share {
+            guard let text = value.string, let share = Share(parsing: text) else {
+                throw refusal("\(key) is neither a size (\"10G\") nor a part (\"5%\")")
+            }
+            return share
+        }
         switch key {
         case "sessions.directory":
             guard let text = value.string, FilePath(text).isAbsolute else {
@@ -122,6 +139,13 @@ public struct Configuration: Sendable {
             chunkSize = size
         case "store.warn-percent":
             warnPercent = try number(in: 1...99)
+        case "store.limit":
+            storeLimit = try share()
+            guard storeLimit != .percent(0), storeLimit != .bytes(ByteCount(0)) else {
+                throw refusal("\(key) is 0, so that nothing could be kept; deactivate instead")
+            }
+        case "store.reserve":
+            reserve = try share()
         case "archive.enabled":
             archivesSessions = try flag()
         case "archive.niceness":

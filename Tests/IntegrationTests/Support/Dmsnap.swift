@@ -18,6 +18,7 @@ enum Dmsnap {
         let chunkSize: UInt64
         let storeUsedBytes: UInt64?
         let storeLimitBytes: UInt64?
+        let captured: Bool
         let archiving: Archiving?
 
         struct Archiving: Decodable, Equatable {

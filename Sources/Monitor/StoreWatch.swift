@@ -1,0 +1,106 @@
+import Block
+import Logging
+import Sessions
+
+/// What the monitor sees of stores and of the room for them: said once each, and seen to.
+struct StoreWatch {
+    let service: SnapshotService
+    let log: Logger
+    private var said: Set<String> = []
+
+    init(service: SnapshotService, log: Logger) {
+        self.service = service
+        self.log = log
+    }
+
+    /// Looks at one device's store.
+    mutating func look(_ one: Watched) throws(SessionsError) {
+        try tell(one.fault, of: one)
+        switch one.usage {
+        case .invalid: return try giveUpInvalid(one)
+        case .taken(let used, let limit, _):
+            if let emergency = service.observer.emergency(one) { return try giveUp(one, emergency) }
+            warn(one, used: used.bytes, limit: limit.bytes)
+        case nil: break
+        }
+        tellOfRoom(one)
+    }
+
+    /// What is seen to be wrong, at once.
+    private func tell(_ fault: Watched.Fault?, of one: Watched) throws(SessionsError) {
+        switch fault {
+        case .store:
+            guard let reason = try service.observer.markLost(one.activation.id) else { return }
+            log.error(
+                """
+                \(one.activation.path): \(reason); the present session can't be restored from, nor \
+                older ones through it; the device itself goes on
+                """)
+        case .size(let reason):
+            try service.observer.markBroken(one.activation.id, reason)
+            log.error("\(one.activation.path): \(reason); deactivate it, and activate it again")
+        case nil: break
+        }
+    }
+
+    /// The kernel has dropped it: it may be what fills the file system, so it goes at once.
+    private mutating func giveUpInvalid(_ one: Watched) throws(SessionsError) {
+        let reason = "its store was full, or failed"
+        if one.activation.store.health == .sound {
+            try service.observer.markInvalid(
+                one.activation.id, store: one.activation.store.number, reason)
+            log.error(
+                """
+                \(one.activation.path): its store failed or is full; the present session can't be \
+                restored from; the device itself goes on, and its next mount gets a new session
+                """)
+        }
+        said.insert("bare \(one.activation.id)")
+        _ = try service.observer.giveUp(one, reason)
+    }
+
+    private mutating func giveUp(_ one: Watched, _ reason: String) throws(SessionsError) {
+        guard try service.observer.giveUp(one, reason) else { return }
+        said.insert("bare \(one.activation.id)")
+        log.error(
+            """
+            \(one.activation.path): \(reason); the present session can't be restored from, nor older \
+            ones through it; the device itself goes on, and nothing is captured
+            """)
+    }
+
+    private mutating func warn(_ one: Watched, used: UInt64, limit: UInt64) {
+        let percent = max(
+            limit == 0 ? 0 : Int(used / max(1, limit / 100)),
+            service.observer.fileSystemPercent(one) ?? 0)
+        guard percent >= service.configuration.warnPercent,
+            said.insert("full \(one.activation.id) \(one.activation.store.number)").inserted
+        else { return }
+        log.warning(
+            """
+            \(one.activation.path): its store, or the file system that holds it, is \(percent) % full; \
+            when it is full the present session is lost
+            """)
+    }
+
+    /// Too little room for the next store, and none for the present one: two things to know, and the
+    /// end of either.
+    private mutating func tellOfRoom(_ one: Watched) {
+        let (short, bare) = ("short \(one.activation.id)", "bare \(one.activation.id)")
+        let path = one.activation.path
+        if let shortage = service.observer.shortage(one) {
+            if said.insert(short).inserted {
+                log.warning("\(path): \(shortage); its next mount won't be captured")
+            }
+        } else {
+            said.remove(short)
+        }
+        if one.usage != nil {
+            if said.remove(bare) != nil { log.info("\(path): captured again") }
+        } else if case .invalid(let reason) = one.activation.store.health,
+            said.insert(bare).inserted
+        {
+            log.error("\(path): nothing of what is written to it is kept: \(reason)")
+        }
+    }
+}
