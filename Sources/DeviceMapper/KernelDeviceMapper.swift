@@ -213,20 +213,50 @@ public struct KernelDeviceMapper: DeviceMapping {
         }
     }
 
+    /// How long udev may take to answer. It takes less than a second; one that was killed never does,
+    /// and libdevmapper would wait for it for ever.
+    private static let udevPatience: Duration = .seconds(30)
+
     /// Waits with libdevmapper's udev cookie, or makes the nodes itself where no udev runs.
+    ///
+    /// - Throws: what `body` does; else `udev` if udev didn't answer, and all the rest is done.
     public func inTransaction<Result>(
         _ body: (DeviceMapperTransaction) throws -> Result
     ) throws -> Result {
         let transaction = DeviceMapperTransaction()
         let result = Swift.Result { try body(transaction) }
-        // Without udev there is no cookie, and the nodes to make wait in libdevmapper's static list
-        // for this call: so it is made in any case, and under the gate.
-        let waited = Self.gate.withLock { _ in dm_udev_wait(transaction.cookie) != 0 }
+        let waited = Self.waitForUdev(transaction.cookie)
         let value = try result.get()
         guard waited else {
             throw DeviceMapperError(operation: .udev, name: "", errno: .ioError)
         }
         return value
+    }
+
+    /// Asks again and again, and lets go of the gate in between.
+    ///
+    /// Without udev there is no cookie, and the nodes to make wait in libdevmapper's static list for
+    /// this call: so it is made in any case.
+    private static func waitForUdev(_ cookie: UInt32) -> Bool {
+        let start = ContinuousClock.now
+        var pause: UInt32 = 500
+        var isLate = false
+        // Of one who doesn't answer the semaphore is to go, too: an answer for each that is missing.
+        while true {
+            var ready: CInt = 0
+            let isGood = gate.withLock { _ in
+                unsafe dm_udev_wait_immediate(cookie, &ready) != 0
+            }
+            if !isGood { return false }
+            if ready != 0 { return !isLate }
+            isLate = isLate || ContinuousClock.now - start >= udevPatience
+            if isLate {
+                guard gate.withLock({ _ in dm_udev_complete(cookie) != 0 }) else { return false }
+            } else {
+                usleep(pause)
+                pause = min(pause * 2, 10_000)
+            }
+        }
     }
 
     private static func gated<Result>(

@@ -27,7 +27,7 @@ struct StoreWatch {
     }
 
     /// What is seen to be wrong, at once.
-    private func tell(_ fault: Watched.Fault?, of one: Watched) throws(SessionsError) {
+    private mutating func tell(_ fault: Watched.Fault?, of one: Watched) throws(SessionsError) {
         switch fault {
         case .store:
             guard let reason = try service.observer.markLost(one.activation.id) else { return }
@@ -37,6 +37,7 @@ struct StoreWatch {
                 older ones through it; the device itself goes on
                 """)
         case .size(let reason):
+            guard said.insert("\(reason) \(one.activation.id)").inserted else { return }
             try service.observer.markBroken(one.activation.id, reason)
             log.error("\(one.activation.path): \(reason); deactivate it, and activate it again")
         case nil: break

@@ -199,6 +199,53 @@ import VirtualMachine
         }
     }
 
+    @Test("A store and a registry whose disk took no more writes: nobody claims what is not so")
+    func forgotten() async throws {
+        try await Reboots.with(.plain) { machine in
+            try await machine.crash(
+                """
+                mkfs.ext4 -q -E nodiscard /dev/vm/a
+                umount /snapshot
+                size=$(blockdev --getsz /dev/vm/sessions)
+                dmsetup create sick --table "0 $size flakey /dev/vm/sessions 0 3600 0"
+                mount /dev/mapper/sick /snapshot
+                mkdir -p /snapshot/state /var/lib/dmsnap
+                mount --bind /snapshot/state /var/lib/dmsnap
+                sum /dev/vm/a > /etc/before
+                activate /dev/vm/a
+                mount $(dmsnap status --json | jq -r '.[0].path') /srv/a
+                until_state open
+                head -c 3M /dev/urandom > /srv/a/kept
+                sync
+                dmsetup suspend --nolockfs sick
+                dmsetup load sick --table "0 $size flakey /dev/vm/sessions 0 0 3600 1 error_writes"
+                dmsetup resume sick
+                head -c 6M /dev/urandom > /srv/a/lost
+                sync -f /srv/a
+                # The kernel has dropped the snapshot, and the monitor has seen it.
+                until dmsetup status | grep -q Invalid || ! dmsetup status | grep -q dmsnapcow
+                do sleep 0.1; done
+                sleep 1
+                vm-signal crash
+                wait
+                """)
+            let after = try await machine.boot(
+                """
+                mount --bind /snapshot/state /var/lib/dmsnap
+                dmsnap assemble > /dev/null
+                until_state armed
+                name=$(field '.[0].name')
+                dmsnap restore --session $name > /tmp/said 2>&1 || echo refused $?
+                cat /tmp/said
+                sum $(dmsnap status --json | jq -r '.[0].path') | cmp -s - /etc/before && echo whole
+                true
+                """)
+            // What is missing was seen in a sample, or else it is a condition of what is said.
+            #expect(["refused 65", "provided that"].contains { after.contains($0) }, "\(after)")
+            #expect(!after.contains("whole"))
+        }
+    }
+
     @Test("A device that comes back under another kernel name is found; its twin is not taken")
     func renamed() async throws {
         try await Reboots.with(.systemd, disks: ["a", "b"]) { machine in

@@ -88,8 +88,7 @@ public struct Observer: Sendable {
 
     private func fault(_ activation: Activation, _ source: DeviceNumber?) -> Watched.Fault? {
         if let fault = lifecycle.storeFault(activation) { return .store(fault) }
-        guard activation.store.breach == nil, let source,
-            let size = kernel.size(of: source), size != activation.size
+        guard let source, let size = kernel.size(of: source), size != activation.size
         else { return nil }
         return .size(
             "its size is \(size.bytes) bytes now and was \(activation.size.bytes): what is beyond "

@@ -119,7 +119,7 @@ struct Reporter: Sendable {
             state: record.state, openedAt: record.openedAt, closedAt: record.closedAt,
             chunkSize: record.chunkSize.bytes, chunks: chunks, bytes: bytes,
             storedBytes: storedBytes(in: session.directory),
-            complete: record.state == .closed || record.state == .archived)
+            complete: [.closed, .archived].contains(record.state) && record.broken == nil)
     }
 
     private func storedBytes(in directory: FilePath) -> UInt64 {
