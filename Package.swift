@@ -126,6 +126,13 @@ let package = Package(
         .target(
             name: "StoreTesting", dependencies: [system], path: "Tests/StoreTesting",
             swiftSettings: strict),
+        // The log of the kernel's log-writes target, and what of it is there after a power cut.
+        .target(
+            name: "WriteLog", dependencies: ["Block", "StoreTesting"], path: "Tests/WriteLog",
+            swiftSettings: strict),
+        .testTarget(
+            name: "WriteLogTests", dependencies: ["Block", "StoreTesting", "WriteLog"],
+            swiftSettings: strict),
         // A simulated kernel for the domain's tests, and steps that fail or are the last.
         .target(name: "CInterposer", path: "Tests/CInterposer"),
         .target(
@@ -193,7 +200,9 @@ let package = Package(
             name: "RebootTests", dependencies: ["VirtualMachine", system], swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["Block", "ExceptionStore", system, subprocess],
+            dependencies: [
+                "Block", "ExceptionStore", "StoreTesting", "WriteLog", system, subprocess,
+            ],
             exclude: ["client.c", "cycle.c", "terminal.py"],
             swiftSettings: strict),
     ]
