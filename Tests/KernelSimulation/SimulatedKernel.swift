@@ -64,6 +64,8 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     }
     /// How many writes each device has completed.
     var writes: [DeviceNumber: UInt64] = [:]
+    /// Raw devices with writes that a power cut takes back.
+    var unflushed: Set<DeviceNumber> = []
     /// Whether file systems were unmounted properly.
     package var condition = FileSystemCondition.unknown
     /// Who else uses an image file.
@@ -197,6 +199,11 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
             return samples
                 ? try Fingerprint(of: device) : try Fingerprint(superblocksOf: device)
         }
+    }
+
+    package func synchronize(_ path: FilePath) throws(SystemError) {
+        try enter("synchronize", path.string)
+        if let number = number(of: path) { unflushed.remove(number) }
     }
 
     package func attachLoop(

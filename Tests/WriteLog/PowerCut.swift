@@ -14,20 +14,22 @@ public struct PowerCut: Hashable, Sendable, CustomStringConvertible {
     public let point: Int
     /// What became of the rest.
     public let inFlight: InFlight
+    /// Each part of the device counts as a disk with a cache of its own: a flush of one makes nothing
+    /// of another durable.
+    public let hasSeparateCaches: Bool
 
     /// A cut, from its parts.
-    public init(point: Int, inFlight: InFlight) {
+    public init(point: Int, inFlight: InFlight, hasSeparateCaches: Bool = false) {
         self.point = point
         self.inFlight = inFlight
+        self.hasSeparateCaches = hasSeparateCaches
     }
 
-    /// `at 512`, `at 512, scattered`, `in 512`.
+    /// `at 512`, `at 512, scattered`, `in 512`, `at 512, separate`, `at 512, separate, scattered`.
     public var description: String {
-        switch inFlight {
-        case .lost: "at \(point)"
-        case .scattered: "at \(point), scattered"
-        case .torn: "in \(point)"
-        }
+        (inFlight == .torn ? "in \(point)" : "at \(point)")
+            + (hasSeparateCaches ? ", separate" : "")
+            + (inFlight == .scattered ? ", scattered" : "")
     }
 }
 
@@ -39,18 +41,35 @@ extension WriteLog {
 
     /// Every power cut that leaves something else than the one before it, in the log's order: for a
     /// flush that nothing was written before, there is none.
-    public var cuts: [PowerCut] {
+    ///
+    /// - Parameter parts: of the device, each a disk with a cache of its own; where the log doesn't tell
+    ///   which part was flushed, as with kernels that don't map a flush's sector, there are no cuts with
+    ///   separate caches.
+    public func cuts(parts: [Range<UInt64>]) -> [PowerCut] {
+        let isTold = parts.allSatisfy { part in
+            entries.contains {
+                $0.flags.contains(.flush) && part.contains($0.target.lowerBound)
+            }
+        }
         var cuts: [PowerCut] = []
         var isNew = true
+        var cache = WriteCache(parts: parts)
         for (index, entry) in entries.enumerated() {
             if !entry.target.isEmpty { isNew = true }
+            _ = cache.add(entry)
             guard entry.isDurable else { continue }
             if entry.flags.contains(.fua), !entry.target.isEmpty {
                 cuts.append(PowerCut(point: index, inFlight: .torn))
             }
             if isNew { cuts.append(PowerCut(point: index, inFlight: .lost)) }
-            if entry.flags.contains(.flush), !inFlight(after: index).isEmpty {
-                cuts.append(PowerCut(point: index, inFlight: .scattered))
+            let isAnythingUnderWay =
+                entry.flags.contains(.flush) && !underWay(after: index).isEmpty
+            if isAnythingUnderWay { cuts.append(PowerCut(point: index, inFlight: .scattered)) }
+            if isTold, !cache.writes.isEmpty {
+                for inFlight in [PowerCut.InFlight.lost, .scattered] {
+                    cuts.append(
+                        PowerCut(point: index, inFlight: inFlight, hasSeparateCaches: true))
+                }
             }
             isNew = false
         }
@@ -59,51 +78,38 @@ extension WriteLog {
 
     /// The writes that may have been under way after a flush or FUA write had ended, and before the
     /// next flush did.
-    private func inFlight(after point: Int) -> [Entry] {
+    func underWay(after point: Int) -> [Entry] {
         entries[(point + 1)...].prefix { !$0.flags.contains(.flush) }.filter { !$0.target.isEmpty }
     }
+}
 
-    /// The index behind the last entry that is wholly there.
-    func durableEnd(of cut: PowerCut) -> Int {
-        cut.inFlight == .torn ? cut.point : cut.point + 1
-    }
+/// What has been written and is not durable, in the log's order.
+struct WriteCache {
+    let parts: [Range<UInt64>]
+    private(set) var writes: [WriteLog.Entry] = []
 
-    /// What of the entries from `durableEnd` on is there besides: ranges of the device, and where in
-    /// the log their bytes are.
+    /// Takes the next entry of the log.
     ///
-    /// Between two flushes nothing tells which plain write was issued after which FUA write had ended.
-    /// So all FUA writes are taken as durable: then any set of the plain ones can be there.
-    func leftovers(
-        of cut: PowerCut, _ random: inout some RandomNumberGenerator
-    ) -> [(target: Range<UInt64>, data: UInt64)] {
-        switch cut.inFlight {
-        case .lost: return []
-        case .torn: return torn(entries[cut.point], &random)
-        case .scattered:
-            return inFlight(after: cut.point).flatMap { entry in
-                if entry.flags.contains(.fua) { return [(entry.target, entry.data)] }
-                switch Int.random(in: 0..<3, using: &random) {
-                case 0: return []
-                case 1: return [(entry.target, entry.data)]
-                default: return torn(entry, &random)
-                }
-            }
+    /// - Returns: what is durable now and wasn't, in the order in which it was written.
+    mutating func add(_ entry: WriteLog.Entry) -> [WriteLog.Entry] {
+        var durable: [WriteLog.Entry] = []
+        if entry.flags.contains(.flush) {
+            let part = parts.first { $0.contains(entry.target.lowerBound) }
+            durable += take { part?.contains($0.target.lowerBound) ?? true }
         }
+        if entry.target.isEmpty { return durable }
+        guard entry.isDurable else {
+            writes.append(entry)
+            return durable
+        }
+        // Older contents of the same place must not come after it.
+        durable += take { $0.target.overlaps(entry.target) }
+        return durable + [entry]
     }
 
-    /// The first sectors of a write, or any of them.
-    private func torn(
-        _ entry: Entry, _ random: inout some RandomNumberGenerator
-    ) -> [(target: Range<UInt64>, data: UInt64)] {
-        let sectors = Array(
-            stride(from: UInt64(0), to: UInt64(entry.target.count), by: Int(sectorSize)))
-        let there =
-            Bool.random(using: &random)
-            ? Array(sectors.prefix(Int.random(in: 0..<sectors.count, using: &random)))
-            : sectors.filter { _ in Bool.random(using: &random) }
-        return there.map { offset in
-            let start = entry.target.lowerBound + offset
-            return (start..<start + sectorSize, entry.data + offset)
-        }
+    private mutating func take(_ isTaken: (WriteLog.Entry) -> Bool) -> [WriteLog.Entry] {
+        let taken = writes.filter(isTaken)
+        writes.removeAll(where: isTaken)
+        return taken
     }
 }

@@ -35,7 +35,8 @@ public struct WriteLog: Sendable {
     public struct Entry: Hashable, Sendable {
         /// What it is.
         public let flags: Flags
-        /// The bytes of the device that it writes; empty for a mark, and for a flush without data.
+        /// The bytes of the device that it writes; empty for a mark, and for a flush without data. A
+        /// flush that came through a linear target begins where that does on the device.
         public let target: Range<UInt64>
         /// Where in the log those bytes are.
         public let data: UInt64

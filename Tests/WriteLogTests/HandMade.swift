@@ -5,6 +5,7 @@ import WriteLog
 /// A log made byte by byte, after the structures at the top of drivers/md/dm-log-writes.c.
 struct HandMade {
     static let deviceSize: UInt64 = 16 * 512
+    static let parts: [Range<UInt64>] = [0..<8 * 512, 8 * 512..<16 * 512]
     var magic: UInt64 = 0x6a_7366_7773_6872
     var version: UInt64 = 1
     var sectorSize: UInt64 = 512
@@ -38,7 +39,8 @@ struct HandMade {
         entry(2, sector: sector, sectors: sectors, fill: fill)
     }
 
-    mutating func flush() { entry(1) }
+    /// - Parameter sector: where the part of the device that is flushed begins.
+    mutating func flush(_ sector: UInt64 = 0) { entry(1, sector: sector) }
 
     mutating func mark(_ text: String) {
         entry(8, length: UInt64(text.utf8.count), text: text)
@@ -70,7 +72,7 @@ struct HandMade {
         try with { log, file in
             var replay = Replay(
                 log, in: file, base: [UInt8](repeating: 0xff, count: Int(Self.deviceSize)),
-                seed: seed)
+                parts: Self.parts, seed: seed)
             return try cuts.map { try replay.image(after: $0) }
         }
     }

@@ -15,7 +15,7 @@ import WriteLog
         let log = try made.read()
         #expect(log.points == [0, 1, 2, 4, 6])
         #expect(
-            log.cuts == [
+            log.cuts(parts: HandMade.parts) == [
                 PowerCut(point: 0, inFlight: .lost),
                 PowerCut(point: 1, inFlight: .scattered),
                 PowerCut(point: 2, inFlight: .torn),
@@ -90,10 +90,11 @@ import WriteLog
         made.flush()
         made.fua(0, fill: 1)  // 1
         made.write(1, 8, fill: 2)
-        made.fua(0, fill: 3)  // 3
+        made.flush()  // 3
+        made.fua(0, fill: 3)  // 4
         let cuts = [
             PowerCut(point: 0, inFlight: .scattered), PowerCut(point: 1, inFlight: .torn),
-            PowerCut(point: 1, inFlight: .lost), PowerCut(point: 3, inFlight: .torn),
+            PowerCut(point: 1, inFlight: .lost), PowerCut(point: 4, inFlight: .torn),
         ]
         for seed in UInt64(0)..<20 {
             let images = try made.images(after: cuts, seed: seed).map { sectors($0) }
@@ -101,5 +102,57 @@ import WriteLog
             #expect(
                 images[3][1..<9].allSatisfy { $0 == 2 } && images[3][9...].allSatisfy { $0 == 255 })
         }
+    }
+
+    @Test("With separate caches a flush of one part makes nothing of another durable")
+    func separate() throws {
+        var made = HandMade()
+        made.write(0, fill: 1)
+        made.write(8, fill: 2)
+        made.flush(8)  // 2
+        made.fua(9, fill: 3)  // 3
+        made.flush(0)  // 4
+        let cuts = try made.read().cuts(parts: HandMade.parts)
+        func separate(_ point: Int, _ inFlight: PowerCut.InFlight) -> PowerCut {
+            PowerCut(point: point, inFlight: inFlight, hasSeparateCaches: true)
+        }
+        // At 4 nothing is left in either.
+        #expect(
+            cuts.filter(\.hasSeparateCaches) == [
+                separate(2, .lost), separate(2, .scattered), separate(3, .lost),
+                separate(3, .scattered),
+            ])
+        #expect(cuts.map(\.description).contains("at 2, separate, scattered"))
+        let images = try made.images(after: [
+            PowerCut(point: 2, inFlight: .lost), separate(2, .lost), separate(3, .lost),
+            separate(4, .lost),
+        ]).map { sectors($0) }
+        #expect(images.map { $0[0] } == [1, 255, 255, 1])
+        #expect(images.map { $0[8] } == [2, 2, 2, 2])
+        #expect(images.map { $0[9] } == [255, 255, 3, 3])
+        let scattered = try (UInt64(0)..<20).map { seed in
+            try #require(made.images(after: [separate(2, .scattered)], seed: seed).first)
+        }
+        #expect(Set(scattered.map { sectors($0)[0] }) == [1, 255])
+    }
+
+    @Test(
+        "Of a log that doesn't tell which part was flushed there are no cuts with separate caches")
+    func untold() throws {
+        var made = HandMade()
+        made.write(8, fill: 1)
+        made.flush(0)
+        #expect(try !made.read().cuts(parts: HandMade.parts).contains { $0.hasSeparateCaches })
+    }
+
+    @Test("What a FUA write overwrote doesn't come back with a later flush")
+    func overwritten() throws {
+        var made = HandMade()
+        made.write(0, 2, fill: 1)
+        made.flush(8)
+        made.fua(0, fill: 2)
+        made.flush(0)  // 3
+        let cut = PowerCut(point: 3, inFlight: .lost, hasSeparateCaches: true)
+        #expect(try sectors(#require(made.images(after: [cut]).first))[0..<2] == [2, 1])
     }
 }

@@ -79,6 +79,9 @@ extension Stack {
         let number = try origin(activation)?.number
         // The count comes first: a write between it and the rest shows inside the suspend.
         let writes = number.flatMap { kernel.writesCompleted(of: $0) }
+        // What the next store's session goes back to must outlive a power cut. Asked of the raw device:
+        // the origin counts a flush as a write.
+        try kernel.synchronize(source(activation).path)
         return Quiet(
             status: try status(activation, store: activation.store.number), writes: writes,
             fingerprint: try kernel.fingerprint(

@@ -200,7 +200,9 @@ extension Lifecycle {
         try registry.change(activation.id) { $0.store.file = file }
         let store = try stack.attachStore(activation, in: directory)
         let source = try stack.source(activation)
-        // What a restore is measured by is what was there when the store was armed.
+        // What a restore is measured by is what was there when the store was armed, and is there
+        // after a power cut, too.
+        try kernel.synchronize(source.path)
         let now = try kernel.fingerprint(source.path, samples: true)
         guard now.differences(from: activation.store.baseline).isEmpty else {
             throw SessionsError.busy(

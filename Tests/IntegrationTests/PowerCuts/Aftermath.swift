@@ -40,10 +40,23 @@ struct Aftermath {
         if let now, !listed.contains(now), try !isWithoutWrites(before, now) {
             lose("the device was written, and store \(now) became no session")
         }
-        // The newest first: each restore becomes part of the chain that the next goes through.
-        for session in sessions.reversed() {
-            let truth = session.key == armed ? before : try recording.image(of: session.key)
-            try await restore(session, truth)
+        let truths = try sessions.map { session in
+            session.key == armed ? before : try recording.image(of: session.key)
+        }
+        if merge == nil {
+            // Each one by itself, to a copy of the device.
+            for (session, truth) in zip(sessions, truths) {
+                try Files.replace(Self.copy, with: before)
+                try await restore(session, truth, to: Self.copy)
+            }
+            // Through the device itself the one that takes all the others.
+            if let oldest = sessions.first { try await restore(oldest, truths[0]) }
+        } else {
+            // No session has the end of the online restore yet. The newest first: each restore becomes
+            // part of the chain that the next goes through.
+            for (session, truth) in zip(sessions, truths).reversed() {
+                try await restore(session, truth)
+            }
         }
         try judgeRest()
     }
@@ -106,9 +119,18 @@ struct Aftermath {
         return try listed.map { try SessionFile($0.name) }
     }
 
-    private mutating func restore(_ session: SessionFile, _ truth: [UInt8]?) async throws {
-        let what = "session \(session.name) of store \(session.key)"
-        let output = try await Dmsnap.call(["restore", "--session", session.name])
+    /// In memory.
+    private static let copy: FilePath = "/dev/shm/cut-copy"
+
+    /// - Parameter copy: a copy of the device; nil for the device.
+    private mutating func restore(
+        _ session: SessionFile, _ truth: [UInt8]?, to copy: FilePath? = nil
+    ) async throws {
+        let what =
+            "session \(session.name) of store \(session.key)"
+            + (copy == nil ? "" : ", to a copy,")
+        let output = try await Dmsnap.call(
+            ["restore", "--session", session.name] + (copy.map { ["--device", $0.string] } ?? []))
         if session.continues != nil {
             if output.status != 65 || !output.err.contains("begins in the middle of a restore") {
                 problem("\(what) begins in no state of the device, and: \(output.err)\(output.out)")
@@ -123,7 +145,10 @@ struct Aftermath {
             lose("\(what) isn't restored (\(output.status)): \(output.err)\(output.out)")
             return
         }
-        let device = try CutDisk.contents(CutDisk.Slice.origin.node)
+        let device =
+            try copy.map { copy throws in
+                try Files.read(copy, limit: truth.count)
+            } ?? CutDisk.contents(CutDisk.Slice.origin.node)
         guard device == truth else {
             let first = zip(device, truth).enumerated().first { $1.0 != $1.1 }?.offset ?? -1
             let count = zip(device, truth).count { $0 != $1 }

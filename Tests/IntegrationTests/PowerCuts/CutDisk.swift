@@ -28,6 +28,10 @@ enum CutDisk {
     }
 
     static let size = Slice.allCases.map(\.size).reduce(0, +)
+    /// The slices' bytes: a power cut may find each of them a disk with a cache of its own.
+    static let parts = Slice.allCases.map { slice in
+        UInt64(slice.range.lowerBound)..<UInt64(slice.range.upperBound)
+    }
     static let node: FilePath = "/dev/ram0"
     static let log = "/dev/mapper/cut-log"
     static let sessions: FilePath = "/srv/cut-sessions"
@@ -69,8 +73,9 @@ enum CutDisk {
         try await lay(over: Self.log)
     }
 
-    /// Logs no more. With the target's end the log is whole.
+    /// Flushes, and logs no more. With the target's end the log is whole.
     static func stopLogging() async throws {
+        try OwnedDescriptor.open(FilePath(log), .readOnly).synchronize()
         try await lay(over: node.string)
         try await sh("dmsetup remove cut-log")
     }

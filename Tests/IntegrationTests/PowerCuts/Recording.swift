@@ -75,7 +75,8 @@ struct Recording {
     func replay(seed: UInt64) throws -> Replay {
         Replay(
             log, in: try OwnedDescriptor.open(Self.log(in: directory), .readOnly),
-            base: try Files.read(Self.base(in: directory), limit: CutDisk.size << 20), seed: seed)
+            base: try Files.read(Self.base(in: directory), limit: CutDisk.size << 20),
+            parts: CutDisk.parts, seed: seed)
     }
 
     /// What the device held when this store was armed; nil for a store that was armed after a cut.
