@@ -88,7 +88,7 @@ extension IntegrationTests {
             }
             if environment["DMSNAP_CUTS"] == "all" { return all }
             var random = SeededGenerator(seed: seed)
-            let count = environment["DMSNAP_CUTS"].flatMap { Int($0) } ?? 8
+            let count = environment["DMSNAP_CUTS"].flatMap { Int($0) } ?? 6
             let places = all.indices.shuffled(using: &random).prefix(count).sorted()
             return places.map { all[$0] }
         }
