@@ -76,6 +76,14 @@ extension WriteLog {
         return cuts
     }
 
+    /// How many writes to a part of the device nothing had made durable when this entry was logged, each
+    /// part being a disk with a cache of its own.
+    public func unflushed(at entry: Int, in part: Range<UInt64>, of parts: [Range<UInt64>]) -> Int {
+        var cache = WriteCache(parts: parts)
+        for entry in entries[...entry] { _ = cache.add(entry) }
+        return cache.writes.count { part.contains($0.target.lowerBound) }
+    }
+
     /// The writes that may have been under way after a flush or FUA write had ended, and before the
     /// next flush did.
     func underWay(after point: Int) -> [Entry] {

@@ -123,6 +123,10 @@ import WriteLog
                 separate(3, .scattered),
             ])
         #expect(cuts.map(\.description).contains("at 2, separate, scattered"))
+        let log = try made.read()
+        #expect(
+            [1, 2, 3, 4].map { log.unflushed(at: $0, in: HandMade.parts[0], of: HandMade.parts) }
+                == [1, 1, 1, 0])
         let images = try made.images(after: [
             PowerCut(point: 2, inFlight: .lost), separate(2, .lost), separate(3, .lost),
             separate(4, .lost),

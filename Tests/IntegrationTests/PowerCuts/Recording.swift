@@ -86,6 +86,17 @@ struct Recording {
         return try Files.read(path, limit: CutDisk.Slice.origin.size << 20)
     }
 
+    /// The stores that were armed over writes to the device that a power cut could still take back.
+    var armedTooEarly: [StoreKey] {
+        log.entries.indices.compactMap { index in
+            guard let text = log.entries[index].mark, case .armed(let key) = Mark(text) else {
+                return nil
+            }
+            let count = log.unflushed(at: index, in: CutDisk.parts[0], of: CutDisk.parts)
+            return count == 0 ? nil : key
+        }
+    }
+
     /// What was known last when the entry was logged.
     func mark(at entry: Int) -> Mark? {
         log.entries[...entry].lazy.reversed().compactMap { $0.mark.flatMap { Mark($0) } }.first
