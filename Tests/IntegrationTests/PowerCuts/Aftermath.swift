@@ -25,13 +25,12 @@ struct Aftermath {
         try CutDisk.write(image)
         try CutDisk.mount()
         let before = Array(image[CutDisk.Slice.origin.range])
-        let merge = try RegistryFile.activation()?.state.merge
+        let known = try RegistryFile.activation()
         let output = try await Dmsnap.call(["assemble"])
         if output.status != 0 || !output.err.isEmpty {
             problem("assemble ended with \(output.status): \(output.err)\(output.out)")
         }
-        let armed = try RegistryFile.activation()?.key
-        try await judgeDevice(before, merge)
+        let device = try await settled(before, known)
         let sessions = try await list()
         let listed = Set(sessions.map(\.key))
         for key in recording.closed(at: cut.point).subtracting(listed) {
@@ -40,23 +39,14 @@ struct Aftermath {
         if let now, !listed.contains(now), try !isWithoutWrites(before, now) {
             lose("the device was written, and store \(now) became no session")
         }
-        let truths = try sessions.map { session in
-            session.key == armed ? before : try recording.image(of: session.key)
+        // Each one by itself, to a copy of the device.
+        for session in sessions {
+            try Files.replace(Self.copy, with: device)
+            try await restore(session, truth(of: session, before, known), to: Self.copy)
         }
-        if merge == nil {
-            // Each one by itself, to a copy of the device.
-            for (session, truth) in zip(sessions, truths) {
-                try Files.replace(Self.copy, with: before)
-                try await restore(session, truth, to: Self.copy)
-            }
-            // Through the device itself the one that takes all the others.
-            if let oldest = sessions.first { try await restore(oldest, truths[0]) }
-        } else {
-            // No session has the end of the online restore yet. The newest first: each restore becomes
-            // part of the chain that the next goes through.
-            for (session, truth) in zip(sessions, truths).reversed() {
-                try await restore(session, truth)
-            }
+        // Through the device itself the one that takes all the others.
+        if let oldest = sessions.first {
+            try await restore(oldest, truth(of: oldest, before, known))
         }
         try judgeRest()
     }
@@ -84,26 +74,49 @@ struct Aftermath {
         return try device == recording.image(of: key) || device == recording.image(of: next)
     }
 
-    /// Assembling writes nothing to the device; but an online restore goes on, and comes to its end.
-    private mutating func judgeDevice(
-        _ before: [UInt8], _ merge: RegistryFile.State.Merge?
-    ) async throws {
+    /// What a session goes back to; nil if nobody knows. The store that was armed after the cut, to
+    /// keep what the rest of an online restore overwrites, goes back to what the cut left.
+    private func truth(
+        of session: SessionFile, _ before: [UInt8], _ known: RegistryFile.Activation?
+    ) throws -> [UInt8]? {
+        if let known, known.state.merge != nil, session.key.activation == known.id,
+            session.key.store == known.key.store + 1
+        {
+            return before
+        }
+        return try recording.image(of: session.key)
+    }
+
+    /// Assembling writes nothing to the device; but an online restore goes on, comes to its end, and is
+    /// made a session.
+    ///
+    /// - Returns: what the device then holds.
+    private mutating func settled(
+        _ before: [UInt8], _ known: RegistryFile.Activation?
+    ) async throws -> [UInt8] {
         let node = CutDisk.Slice.origin.node
-        guard let merge else {
-            if try CutDisk.contents(node) != before {
-                problem("the device was changed by assembling it")
-            }
-            return
+        guard let known, let merge = known.state.merge else {
+            let device = try CutDisk.contents(node)
+            if device != before { problem("the device was changed by assembling it") }
+            return device
         }
         try await eventually("the online restore ends", within: 60) {
             try RegistryFile.activation()?.state.merge == nil
         }
-        guard case .armed = recording.mark(at: cut.point) else { return }
-        let goal = try recording.image(of: SessionFile(merge.session).key)
         let device = try CutDisk.contents(node)
+        if device != before {
+            // Assembling armed one store; another one comes when what merging overwrote is a session.
+            try await eventually("what undoes the online restore is a session", within: 60) {
+                guard let state = try RegistryFile.activation()?.state else { return false }
+                return state.name == "armed" && state.store.number >= known.key.store + 2
+            }
+        }
+        guard case .armed = recording.mark(at: cut.point) else { return device }
+        let goal = try recording.image(of: SessionFile(merge.session).key)
         if device != goal, merge.isRunning || device != before {
             problem("the online restore that was cut short ended in something else")
         }
+        return device
     }
 
     /// The sessions as the program lists them, the oldest first.
