@@ -89,7 +89,7 @@ extension IntegrationTests {
             }
             if environment["DMSNAP_CUTS"] == "all" { return all }
             var random = SeededGenerator(seed: seed)
-            let count = environment["DMSNAP_CUTS"].flatMap { Int($0) } ?? 6
+            let count = environment["DMSNAP_CUTS"].flatMap { Int($0) } ?? 4
             let places = all.indices.shuffled(using: &random).prefix(count).sorted()
             return places.map { all[$0] }
         }
