@@ -161,6 +161,7 @@ extension SessionsError {
         case .noDeviceMapper: .noDeviceMapper
         case .interrupted, .restoreFailed, .archiveFailed, .archiveStopped, .monitor: .ioError
         case .deviceMapper(let error): error.errno == .resourceBusy ? .busy : .ioError
+        case .system(let error) where error.refusal != nil: .usage
         case .system(let error):
             switch error.errno {
             case .noSuchFileOrDirectory, .noSuchAddressOrDevice: .noInput

@@ -2,7 +2,6 @@ import Block
 import DeviceMapper
 import ExceptionStore
 import FoundationEssentials
-import Glibc
 import SystemPackage
 
 /// What activating did.
@@ -111,20 +110,7 @@ extension Lifecycle {
         }
         try refuseUnlessText(base.string)
         try Files.makeDirectory(base)
-        let resolved = try Files.resolve(base)
-        let status = try FileStatus(resolved)
-        guard status.owner == geteuid() else {
-            throw SessionsError.unsuitable(
-                device: resolved.string,
-                reason: "it is another user's, and sessions hold everything a device held; "
-                    + "run `chown root` on it")
-        }
-        guard status.permissions & 0o022 == 0 else {
-            throw SessionsError.unsuitable(
-                device: resolved.string,
-                reason: "others may write to it, and sessions hold everything a device held; "
-                    + "run `chmod 700` on it")
-        }
+        let resolved = try TrustedPath.ours(base)
         try Files.makeDirectory(resolved.appending(".armed"))
         return finder.base(resolved)
     }

@@ -52,9 +52,26 @@ public struct Configuration: Sendable {
             guard try FileStatus(path).kind == .regular else {
                 throw refusal("it is no regular file")
             }
-            bytes = try Files.read(path, limit: 1 << 20)
+            let there = try TrustedPath(path)
+            try there.requireOurs()
+            bytes = try Files.read(there.path, limit: 1 << 20)
+        } catch let error as SystemError where error.refusal != nil {
+            throw refusal("\(error)")
         } catch {
             throw .from(error)
+        }
+        try self.init(parsing: bytes, of: path, layout: layout)
+    }
+
+    /// A configuration file's bytes.
+    ///
+    /// - Throws: `configuration`.
+    package init(
+        parsing bytes: [UInt8], of path: FilePath, layout: Layout
+    ) throws(SessionsError) {
+        self.init(layout: layout)
+        func refusal(_ reason: String) -> SessionsError {
+            .configuration(path: path.string, reason: reason)
         }
         guard !bytes.isEmpty else {
             throw refusal("it is empty, as a power cut leaves a file; write it again")
