@@ -45,7 +45,6 @@ let package = Package(
         .target(name: "CXxhash", cSettings: [.unsafeFlags(["-O2"])]),
         .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
         .systemLibrary(name: "CMount", pkgConfig: "mount", providers: [.apt(["libmount-dev"])]),
-        .systemLibrary(name: "CUdev", pkgConfig: "libudev", providers: [.apt(["libudev-dev"])]),
         .systemLibrary(name: "CStatfs"),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(
@@ -81,7 +80,7 @@ let package = Package(
         .target(
             name: "Monitor",
             dependencies: [
-                "CLinux", "CUdev", "CMount", "Block", "SessionArchive", "Sessions", system, logging,
+                "CLinux", "CMount", "Block", "SessionArchive", "Sessions", system, logging,
             ],
             swiftSettings: strict),
         .target(
@@ -96,7 +95,7 @@ let package = Package(
             name: "dmsnap", dependencies: ["Block", "DmsnapCommands"], swiftSettings: strict),
         .target(
             name: "DmsnapC",
-            dependencies: ["CDmsnap", "Sessions"],
+            dependencies: ["CDmsnap", "Block", "Sessions"],
             exclude: ["libdmsnap.map"],
             swiftSettings: strict,
             linkerSettings: [
@@ -152,8 +151,8 @@ let package = Package(
         .testTarget(
             name: "DmsnapCommandsTests",
             dependencies: [
-                "Sessions", "DmsnapCommands", "ExceptionStore", "Restore", "StoreTesting", system,
-                arguments,
+                "Block", "Sessions", "DmsnapCommands", "ExceptionStore", "Restore", "StoreTesting",
+                system, arguments,
             ],
             swiftSettings: strict),
         .testTarget(
@@ -207,18 +206,26 @@ if Context.environment["DMSNAP_FUZZ"] != nil {
     package.targets += [
         .systemLibrary(name: "CFuzzer", path: "Tests/CFuzzer"),
         .target(
-            name: "FuzzTesting", dependencies: [system], path: "Tests/FuzzTesting",
+            name: "FuzzTesting", dependencies: ["CFuzzer", system], path: "Tests/FuzzTesting",
             swiftSettings: strict),
         .executableTarget(
             name: "FuzzArchive",
             dependencies: [
-                "CFuzzer", "CZlib", "Block", "ExceptionStore", "SessionArchive", "FuzzTesting",
-                system,
+                "CZlib", "Block", "ExceptionStore", "SessionArchive", "FuzzTesting", system,
             ],
             path: "Tests/FuzzArchive", swiftSettings: strict, linkerSettings: lld),
         .executableTarget(
             name: "FuzzStore",
-            dependencies: ["CFuzzer", "Block", "ExceptionStore", "FuzzTesting", system],
+            dependencies: ["Block", "ExceptionStore", "FuzzTesting", system],
             path: "Tests/FuzzStore", swiftSettings: strict, linkerSettings: lld),
+        .executableTarget(
+            name: "FuzzRegistry", dependencies: ["DeviceMapper", "Sessions", "FuzzTesting", system],
+            path: "Tests/FuzzRegistry", swiftSettings: strict, linkerSettings: lld),
+        .executableTarget(
+            name: "FuzzRecord", dependencies: ["Block", "Sessions", "FuzzTesting", system],
+            path: "Tests/FuzzRecord", swiftSettings: strict, linkerSettings: lld),
+        .executableTarget(
+            name: "FuzzConfiguration", dependencies: ["Sessions", "FuzzTesting", system],
+            path: "Tests/FuzzConfiguration", swiftSettings: strict, linkerSettings: lld),
     ]
 }
