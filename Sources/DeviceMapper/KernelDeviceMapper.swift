@@ -13,10 +13,7 @@ public struct KernelDeviceMapper: DeviceMapping {
     /// - Throws: if this kernel has no device-mapper, or it isn't ours to use.
     public init() throws(DeviceMapperError) {
         try Self.gated { () throws(DeviceMapperError) in
-            cdevicemapper_keep_messages()
-            // `DeviceName` escapes: libdevmapper's own way depends on the environment, takes a name
-            // with `\x` in it for an escaped one, and refuses to list a name that has a `\x5cx`.
-            _ = dm_set_name_mangling_mode(DM_STRING_MANGLING_NONE)
+            cdevicemapper_note_control()
             try unsafe Self.task(.version, DM_DEVICE_VERSION, nil)
             cdevicemapper_seal_control()
         }
@@ -221,7 +218,8 @@ public struct KernelDeviceMapper: DeviceMapping {
         let result = Swift.Result { try body(transaction) }
         // Without udev there is no cookie, and the nodes to make wait in libdevmapper's static list
         // for this call: so it is made in any case, and under the gate.
-        let waited = Self.gate.withLock { _ in dm_udev_wait(transaction.cookie) != 0 }
+        var waited = false
+        Self.alone { waited = dm_udev_wait(transaction.cookie) != 0 }
         let value = try result.get()
         guard waited else {
             throw DeviceMapperError(operation: .udev, name: "", errno: .ioError)
@@ -229,13 +227,21 @@ public struct KernelDeviceMapper: DeviceMapping {
         return value
     }
 
+    /// Runs `body` as the only one that uses libdevmapper, whose settings are its host's again when it
+    /// has ended.
+    private static func alone(_ body: () -> Void) {
+        gate.withLock { _ in
+            cdevicemapper_enter()
+            body()
+            cdevicemapper_leave()
+        }
+    }
+
     private static func gated<Result>(
         _ body: () throws(DeviceMapperError) -> Result
     ) throws(DeviceMapperError) -> Result {
         var result: Swift.Result<Result, DeviceMapperError>?
-        gate.withLock { _ in
-            result = Swift.Result { () throws(DeviceMapperError) in try body() }
-        }
+        alone { result = Swift.Result { () throws(DeviceMapperError) in try body() } }
         guard let result else {
             throw DeviceMapperError(operation: .version, name: "", errno: .canceled)
         }

@@ -29,6 +29,8 @@ public struct Dmsnap: ParsableCommand {
     public static func run() -> Never {
         // A closed standard output is an error to report, not a death without a word.
         signal(SIGPIPE, SIG_IGN)
+        // libdevmapper would make nodes itself and wait for no rule, here and in the monitor.
+        unsafe unsetenv("DM_DISABLE_UDEV")
         do {
             let words = Array(CommandLine.arguments.dropFirst())
             if CommandLine.arguments.first?.hasSuffix("mount.dmsnap") == true {
