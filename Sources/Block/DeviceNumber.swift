@@ -87,6 +87,10 @@ public struct FileStatus: Sendable {
                 unsafe follow ? stat($0, &status) : lstat($0, &status)
             }
         }
+        self.init(status)
+    }
+
+    init(_ status: stat) {
         switch status.st_mode & S_IFMT {
         case S_IFREG: kind = .regular
         case S_IFBLK: kind = .blockDevice

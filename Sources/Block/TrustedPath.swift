@@ -12,54 +12,27 @@ public import SystemPackage
 public struct TrustedPath: Sendable {
     /// The absolute path without symbolic links, `.` or `..`. What a link of proc's own leads to has no
     /// path: it stays that link (`/proc/PID/fd/3`).
-    public private(set) var path = FilePath("/")
+    public let path: FilePath
     /// What is there.
-    public private(set) var status: FileStatus
-    private let trusted: Set<UInt32>
-
-    /// As in the kernel (path_resolution(7)).
-    private static let mostLinks = 40
-    private static let remedy =
-        "run `chmod go-w` on it, or `chmod 700` if sessions are in it"
+    public let status: FileStatus
 
     /// Walks a path to something that exists.
     ///
-    /// - Parameter owner: one more user whose directories may lie on the way: the owner of the file, who
-    ///   can change it anyway. In a directory that everybody may write to he counts for nothing.
+    /// - Parameter owner: one more user whose directories may lie on the way: the owner of the file,
+    ///   who can change it anyway. In a directory that everybody may write to he counts for nothing.
     /// - Throws: what stat(2) fails with; or a `refusal`, which names the step and what to do.
     public init(_ path: FilePath, trusting owner: UInt32? = nil) throws(SystemError) {
-        trusted = Set([0, geteuid(), owner].compactMap { $0 })
-        status = try FileStatus("/")
-        try examine(status, at: "/")
-        var pending = Array(try Self.absolute(path).components.reversed())
-        var links = 0
-        while let next = pending.popLast() {
-            switch next.kind {
-            case .currentDirectory: continue
-            case .parentDirectory:
-                self.path.removeLastComponent()
-                status = try FileStatus(self.path)
-            case .regular:
-                guard let target = try go(to: next, isLast: pending.isEmpty) else { continue }
-                links += 1
-                guard links <= Self.mostLinks else {
-                    throw SystemError(
-                        operation: "walk", path: path.string, errno: .tooManySymbolicLinkLevels)
-                }
-                if target.isAbsolute {
-                    self.path = "/"
-                    status = try FileStatus("/")
-                }
-                pending += target.components.reversed()
-            }
-        }
+        var walk = try Walk(trusting: owner)
+        try walk.follow(path)
+        self.path = walk.path
+        status = walk.status
     }
 
     /// Refuses a directory that others than root and the caller may write to, though they may have to
     /// take turns.
     public func requireOurs() throws(SystemError) {
-        guard status.permissions & 0o022 == 0 else {
-            throw refusal(path, "others may write to it; \(Self.remedy)")
+        guard !status.isForOthersToWrite else {
+            throw Walk.refusal(path, "others may write to it; \(Walk.remedy)")
         }
     }
 
@@ -71,71 +44,154 @@ public struct TrustedPath: Sendable {
         try there.requireOurs()
         return there.path
     }
+}
+
+extension FileStatus {
+    fileprivate var isForOthersToWrite: Bool { permissions & 0o022 != 0 }
+}
+
+/// A walk, and how far it has come. It is done for every look at the registry, so it is done in bytes.
+private struct Walk {
+    /// As in the kernel (path_resolution(7)).
+    static let mostLinks = 40
+    static let remedy = "run `chmod go-w` on it, or `chmod 700` if sessions are in it"
+
+    /// Where it is: each name with a slash before it, and nothing at the root.
+    private var reached: [CChar] = []
+    /// What is there.
+    private(set) var status: FileStatus
+    /// The names to go on with, the next one last.
+    private var pending: [ArraySlice<CChar>] = []
+    private let trusted: Set<UInt32>
+    private let own: UInt32
+
+    private static let slash = CChar(UInt8(ascii: "/"))
+    private static let dot = CChar(UInt8(ascii: "."))
+
+    init(trusting owner: UInt32?) throws(SystemError) {
+        own = geteuid()
+        trusted = Set([0, own, owner].compactMap { $0 })
+        status = try Self.look([Self.slash, 0])
+        try examine(status)
+    }
+
+    /// Where it has come to.
+    var path: FilePath {
+        FilePath(platformString: reached.isEmpty ? [Self.slash, 0] : reached + [0])
+    }
+
+    mutating func follow(_ path: FilePath) throws(SystemError) {
+        if !path.isAbsolute {
+            guard let here = unsafe getcwd(nil, 0) else {
+                throw SystemError(operation: "getcwd", path: ".", errno: Errno(rawValue: errno))
+            }
+            defer { unsafe free(here) }
+            push(unsafe FilePath(platformString: here))
+            try run()
+        }
+        push(path)
+        try run()
+    }
+
+    private mutating func push(_ path: FilePath) {
+        let bytes = unsafe path.withPlatformString { start in
+            unsafe Array(UnsafeBufferPointer(start: start, count: strlen(start)))
+        }
+        pending += bytes.split(separator: Self.slash).reversed()
+    }
+
+    private mutating func run() throws(SystemError) {
+        var links = 0
+        while let name = pending.popLast() {
+            if name.elementsEqual([Self.dot]) { continue }
+            if name.elementsEqual([Self.dot, Self.dot]) {
+                reached.removeSubrange((reached.lastIndex(of: Self.slash) ?? 0)...)
+                status = try Self.look(reached + [Self.slash, Self.dot, 0])
+                continue
+            }
+            guard let target = try go(to: name) else { continue }
+            links += 1
+            guard links <= Self.mostLinks else {
+                throw SystemError(
+                    operation: "walk", path: path.string, errno: .tooManySymbolicLinkLevels)
+            }
+            if target.isAbsolute {
+                reached = []
+                status = try Self.look([Self.slash, 0])
+            }
+            push(target)
+        }
+    }
 
     /// Takes one step.
     ///
     /// - Returns: where a symbolic link leads; nil if it was none, or was gone through.
-    private mutating func go(
-        to name: FilePath.Component, isLast: Bool
-    ) throws(SystemError) -> FilePath? {
-        let child = path.appending(name)
-        let found = try FileStatus(child, follow: false)
+    private mutating func go(to name: ArraySlice<CChar>) throws(SystemError) -> FilePath? {
+        let (above, before) = (status, reached)
+        reached.append(Self.slash)
+        reached += name
+        let found = try Self.look(reached + [0])
         // Where everybody may make names, a stranger's leads where he wants.
-        if status.permissions & 0o022 != 0, found.owner != 0, found.owner != geteuid() {
-            throw refusal(
-                child, "it is another user's, in a directory that others may write to; use another")
+        if above.isForOthersToWrite, found.owner != 0, found.owner != own {
+            throw Self.refusal(
+                path, "it is another user's, in a directory that others may write to; use another")
         }
-        guard trusted.contains(found.owner) else {
-            throw refusal(
-                child,
-                "it is another user's, who could put something else in its place; "
-                    + "run `chown root` on it, or use another")
-        }
+        try requireTrusted(found)
         if found.kind == .symbolicLink {
             // One of proc's own leads to what a process has open, be it with a name or without.
-            if isLast, path.starts(with: "/proc"), let opened = try? FileStatus(child),
+            if pending.isEmpty, path.starts(with: "/proc"), let opened = try? FileStatus(path),
                 opened.kind != .directory
             {
-                path = child
                 status = opened
                 return nil
             }
-            return try Self.target(child)
+            let target = try Self.target(path)
+            reached = before
+            return target
         }
-        path = child
-        // Through the directory: what is mounted on it, by an automounter, too.
-        status = found.kind == .directory ? try FileStatus(child.appending(".")) : found
-        if found.kind == .directory { try examine(status, at: child) }
+        status = found
+        guard found.kind == .directory else { return nil }
+        // Where something is mounted, the step leads to what that has at its top; and an automounter
+        // mounts it only when it is gone through.
+        if found.fileSystem != above.fileSystem {
+            status = try Self.look(reached + [Self.slash, Self.dot, 0])
+        }
+        try examine(status)
         return nil
     }
 
-    private func examine(_ directory: FileStatus, at path: FilePath) throws(SystemError) {
-        guard trusted.contains(directory.owner) else {
-            throw refusal(
+    private func requireTrusted(_ found: FileStatus) throws(SystemError) {
+        guard trusted.contains(found.owner) else {
+            throw Self.refusal(
                 path,
                 "it is another user's, who could put something else in its place; "
                     + "run `chown root` on it, or use another")
         }
-        guard directory.permissions & 0o022 == 0 || directory.permissions & 0o1000 != 0 else {
-            throw refusal(
+    }
+
+    private func examine(_ directory: FileStatus) throws(SystemError) {
+        try requireTrusted(directory)
+        guard !directory.isForOthersToWrite || directory.permissions & 0o1000 != 0 else {
+            throw Self.refusal(
                 path,
                 "others may write to it, and could put something else in its place; "
                     + Self.remedy)
         }
     }
 
-    private func refusal(_ path: FilePath, _ reason: String) -> SystemError {
-        SystemError(
-            operation: "walk", path: path.string, errno: .notPermitted, refusal: reason)
+    static func refusal(_ path: FilePath, _ reason: String) -> SystemError {
+        SystemError(operation: "walk", path: path.string, errno: .notPermitted, refusal: reason)
     }
 
-    private static func absolute(_ path: FilePath) throws(SystemError) -> FilePath {
-        if path.isAbsolute { return path }
-        guard let here = unsafe getcwd(nil, 0) else {
-            throw SystemError(operation: "getcwd", path: ".", errno: Errno(rawValue: errno))
+    /// - Parameter path: with its zero; a symbolic link there is not followed.
+    private static func look(_ path: [CChar]) throws(SystemError) -> FileStatus {
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0 else {
+            throw SystemError(
+                operation: "stat", path: FilePath(platformString: path).string,
+                errno: Errno(rawValue: errno))
         }
-        defer { unsafe free(here) }
-        return unsafe FilePath(platformString: here).pushing(path)
+        return FileStatus(status)
     }
 
     private static func target(_ link: FilePath) throws(SystemError) -> FilePath {

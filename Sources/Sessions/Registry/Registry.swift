@@ -41,15 +41,20 @@ package struct Registry: Sendable {
 
     /// As it is now, without the lock: the file is whole at any instant.
     func read() throws(SessionsError) -> Document {
-        try readForm().document
+        guard isForRoot, Files.exists(layout.registry) else { return Document() }
+        do {
+            // Whoever could put another there would have devices of his choice mapped.
+            _ = try TrustedPath.ours(layout.stateDirectory)
+        } catch {
+            throw .system(error)
+        }
+        return try readForm().document
     }
 
     private func readForm() throws(SessionsError) -> (document: Document, isCurrent: Bool) {
         guard isForRoot, Files.exists(layout.registry) else { return (Document(), true) }
         let bytes: [UInt8]
         do {
-            // Whoever could put another there would have devices of his choice mapped.
-            _ = try TrustedPath.ours(layout.stateDirectory)
             bytes = try Files.read(layout.registry)
         } catch {
             throw .system(error)
