@@ -16,7 +16,6 @@ let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-
 let arguments: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
-let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
 
@@ -33,7 +32,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
-        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
         // C libraries: module maps and shims, nothing else.
@@ -74,7 +72,7 @@ let package = Package(
             name: "Sessions",
             dependencies: [
                 "CLinux", "CCrypt", "Block", "DeviceMapper", "ExceptionStore", "SessionArchive",
-                "Restore", system, toml,
+                "Restore", system,
             ],
             swiftSettings: strict),
         .target(
@@ -219,7 +217,8 @@ if Context.environment["DMSNAP_FUZZ"] != nil {
             dependencies: ["Block", "ExceptionStore", "FuzzTesting", system],
             path: "Tests/FuzzStore", swiftSettings: strict, linkerSettings: lld),
         .executableTarget(
-            name: "FuzzRegistry", dependencies: ["DeviceMapper", "Sessions", "FuzzTesting", system],
+            name: "FuzzRegistry",
+            dependencies: ["DeviceMapper", "Sessions", "FuzzTesting", system],
             path: "Tests/FuzzRegistry", swiftSettings: strict, linkerSettings: lld),
         .executableTarget(
             name: "FuzzRecord", dependencies: ["Block", "Sessions", "FuzzTesting", system],

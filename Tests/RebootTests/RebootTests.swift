@@ -65,7 +65,9 @@ import VirtualMachine
                     done
                     umount /srv/hidden"
                 until_state armed
-                dmsnap show $(field '.[-1].name') | grep '^mounted on' >&2
+                hidden=$(field '.[-1].name')
+                dmsnap show $hidden | grep '^mounted on */srv/hidden' >&2
+                until [ -e /snapshot/$hidden/chunks.dmsz ]; do sleep 0.2; done
                 deactivate /srv/disk.img
                 device=$(dmsnap status --json | jq -r '.[0].device')
                 deactivate $device
