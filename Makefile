@@ -21,7 +21,7 @@ TEST_FLAGS = -Xswiftc -O
 STATIC_RUNTIME = $(shell dirname $$(dirname $$(realpath $$(command -v $(SWIFT)))))/lib/swift_static/linux
 
 # What Debian calls the libraries to build with, and the programs that the tests run.
-BUILD_PACKAGES = libdevmapper-dev libblkid-dev libmount-dev libudev-dev zlib1g-dev libdeflate-dev \
+BUILD_PACKAGES = libdevmapper-dev libblkid-dev libmount-dev zlib1g-dev libdeflate-dev \
 	libcrypt-dev liburing-dev libxxhash-dev pkg-config gcc libc6-dev
 TEST_PACKAGES  = user-mode-linux dmsetup udev kmod systemd e2fsprogs xfsprogs btrfs-progs dosfstools \
 	f2fs-tools nilfs-tools jfsutils lvm2 cryptsetup-bin mdadm nbd-server nbd-client iproute2 \
@@ -29,7 +29,7 @@ TEST_PACKAGES  = user-mode-linux dmsetup udev kmod systemd e2fsprogs xfsprogs bt
 
 FUZZ_SECONDS ?=
 
-.PHONY: help setup build unit integration fuzz test demo check fmt vm install uninstall bench clean
+.PHONY: help setup build unit integration soak fuzz sanitize test demo check fmt vm install uninstall bench clean
 
 help: ## Show this help.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1|/' | column -t -s '|'
@@ -60,10 +60,17 @@ integration: build stage ## Run the tests on the kernel's own device-mapper, in 
 	$(SWIFT) build $(TEST_FLAGS) --build-tests
 	Tests/integrate $(SUITE)
 
+soak: build stage ## Cut the power at every moment of recorded workloads (hours; DMSNAP_CUTS=N for a part).
+	$(SWIFT) build $(TEST_FLAGS) --build-tests
+	Tests/soak
+
 fuzz: ## Throw hostile input at the readers, for FUZZ_SECONDS each (default: until interrupted).
 	Tests/fuzz $(FUZZ_SECONDS)
 
-test: FUZZ_SECONDS = 8
+sanitize: ## Run the unit and simulation tests under the address and the thread sanitizer.
+	Tests/sanitize
+
+test: FUZZ_SECONDS = 3
 test: setup check unit fuzz integration ## Do all set-up and pass every test.
 
 demo: setup build stage ## Do all set-up and show the main job in User-Mode Linux.
@@ -142,4 +149,4 @@ bench: setup build stage ## Measure dmsnap beside fio, dd, pigz, dmsetup and LVM
 	Benchmarks/run
 
 clean: ## Remove everything that was built.
-	rm -rf .build .build-fuzz
+	rm -rf .build .build-fuzz .build-address .build-thread

@@ -16,7 +16,6 @@ let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-
 let arguments: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
-let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
 
@@ -33,7 +32,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
-        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
         // C libraries: module maps and shims, nothing else.
@@ -45,7 +43,6 @@ let package = Package(
         .target(name: "CXxhash", cSettings: [.unsafeFlags(["-O2"])]),
         .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
         .systemLibrary(name: "CMount", pkgConfig: "mount", providers: [.apt(["libmount-dev"])]),
-        .systemLibrary(name: "CUdev", pkgConfig: "libudev", providers: [.apt(["libudev-dev"])]),
         .systemLibrary(name: "CStatfs"),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(
@@ -75,13 +72,13 @@ let package = Package(
             name: "Sessions",
             dependencies: [
                 "CLinux", "CCrypt", "Block", "DeviceMapper", "ExceptionStore", "SessionArchive",
-                "Restore", system, toml,
+                "Restore", system,
             ],
             swiftSettings: strict),
         .target(
             name: "Monitor",
             dependencies: [
-                "CLinux", "CUdev", "CMount", "Block", "SessionArchive", "Sessions", system, logging,
+                "CLinux", "CMount", "Block", "SessionArchive", "Sessions", system, logging,
             ],
             swiftSettings: strict),
         .target(
@@ -96,7 +93,7 @@ let package = Package(
             name: "dmsnap", dependencies: ["Block", "DmsnapCommands"], swiftSettings: strict),
         .target(
             name: "DmsnapC",
-            dependencies: ["CDmsnap", "Sessions"],
+            dependencies: ["CDmsnap", "Block", "Sessions"],
             exclude: ["libdmsnap.map"],
             swiftSettings: strict,
             linkerSettings: [
@@ -126,6 +123,13 @@ let package = Package(
         .target(
             name: "StoreTesting", dependencies: [system], path: "Tests/StoreTesting",
             swiftSettings: strict),
+        // The log of the kernel's log-writes target, and what of it is there after a power cut.
+        .target(
+            name: "WriteLog", dependencies: ["Block", "StoreTesting"], path: "Tests/WriteLog",
+            swiftSettings: strict),
+        .testTarget(
+            name: "WriteLogTests", dependencies: ["Block", "StoreTesting", "WriteLog"],
+            swiftSettings: strict),
         // A simulated kernel for the domain's tests, and steps that fail or are the last.
         .target(name: "CInterposer", path: "Tests/CInterposer"),
         .target(
@@ -152,8 +156,8 @@ let package = Package(
         .testTarget(
             name: "DmsnapCommandsTests",
             dependencies: [
-                "Sessions", "DmsnapCommands", "ExceptionStore", "Restore", "StoreTesting", system,
-                arguments,
+                "Block", "Sessions", "DmsnapCommands", "ExceptionStore", "Restore", "StoreTesting",
+                system, arguments,
             ],
             swiftSettings: strict),
         .testTarget(
@@ -193,7 +197,9 @@ let package = Package(
             name: "RebootTests", dependencies: ["VirtualMachine", system], swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["Block", "ExceptionStore", system, subprocess],
+            dependencies: [
+                "Block", "ExceptionStore", "StoreTesting", "WriteLog", system, subprocess,
+            ],
             exclude: ["client.c", "cycle.c", "terminal.py"],
             swiftSettings: strict),
     ]
@@ -207,18 +213,27 @@ if Context.environment["DMSNAP_FUZZ"] != nil {
     package.targets += [
         .systemLibrary(name: "CFuzzer", path: "Tests/CFuzzer"),
         .target(
-            name: "FuzzTesting", dependencies: [system], path: "Tests/FuzzTesting",
+            name: "FuzzTesting", dependencies: ["CFuzzer", system], path: "Tests/FuzzTesting",
             swiftSettings: strict),
         .executableTarget(
             name: "FuzzArchive",
             dependencies: [
-                "CFuzzer", "CZlib", "Block", "ExceptionStore", "SessionArchive", "FuzzTesting",
-                system,
+                "CZlib", "Block", "ExceptionStore", "SessionArchive", "FuzzTesting", system,
             ],
             path: "Tests/FuzzArchive", swiftSettings: strict, linkerSettings: lld),
         .executableTarget(
             name: "FuzzStore",
-            dependencies: ["CFuzzer", "Block", "ExceptionStore", "FuzzTesting", system],
+            dependencies: ["Block", "ExceptionStore", "FuzzTesting", system],
             path: "Tests/FuzzStore", swiftSettings: strict, linkerSettings: lld),
+        .executableTarget(
+            name: "FuzzRegistry",
+            dependencies: ["DeviceMapper", "Sessions", "FuzzTesting", system],
+            path: "Tests/FuzzRegistry", swiftSettings: strict, linkerSettings: lld),
+        .executableTarget(
+            name: "FuzzRecord", dependencies: ["Block", "Sessions", "FuzzTesting", system],
+            path: "Tests/FuzzRecord", swiftSettings: strict, linkerSettings: lld),
+        .executableTarget(
+            name: "FuzzConfiguration", dependencies: ["Sessions", "FuzzTesting", system],
+            path: "Tests/FuzzConfiguration", swiftSettings: strict, linkerSettings: lld),
     ]
 }

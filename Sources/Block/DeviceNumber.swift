@@ -47,7 +47,7 @@ public struct DeviceNumber: Hashable, Sendable, CustomStringConvertible, Lossles
 public struct FileStatus: Sendable {
     /// The file types that matter here.
     public enum Kind: Sendable {
-        case regular, blockDevice, directory, other
+        case regular, blockDevice, directory, symbolicLink, other
     }
 
     /// What it is.
@@ -87,10 +87,15 @@ public struct FileStatus: Sendable {
                 unsafe follow ? stat($0, &status) : lstat($0, &status)
             }
         }
+        self.init(status)
+    }
+
+    init(_ status: stat) {
         switch status.st_mode & S_IFMT {
         case S_IFREG: kind = .regular
         case S_IFBLK: kind = .blockDevice
         case S_IFDIR: kind = .directory
+        case S_IFLNK: kind = .symbolicLink
         default: kind = .other
         }
         deviceNumber = DeviceNumber(UInt64(status.st_rdev))

@@ -10,7 +10,8 @@ public enum Files {
     public static func read(
         _ path: FilePath, limit: Int = 16 << 20
     ) throws(SystemError) -> [UInt8] {
-        let file = try OwnedDescriptor.open(path, .readOnly)
+        // A FIFO would wait for its writer.
+        let file = try OwnedDescriptor.make("open", path, .readOnly, [.nonBlocking])
         var bytes: [UInt8] = []
         // Files of proc and sysfs say they are empty, so the end is where a read says so.
         while bytes.count <= limit {
@@ -84,27 +85,46 @@ public enum Files {
     }
 
     /// Makes the directory for root alone (0700), and those above it (0755), where they don't exist;
-    /// their names are on stable storage when it returns.
+    /// their names are on stable storage when it returns. One that is there must be root's alone to
+    /// change (`TrustedPath`).
     public static func makeDirectory(
         _ path: FilePath, permissions: UInt32 = 0o700
     ) throws(SystemError) {
-        if let status = try? FileStatus(path) {
-            if status.kind == .directory { return }
-            throw SystemError(operation: "mkdir", path: path.string, errno: .notDirectory)
-        }
+        try make(path, permissions).requireOurs()
+    }
+
+    private static func make(
+        _ path: FilePath, _ permissions: UInt32
+    ) throws(SystemError) -> TrustedPath {
+        if let there = try directory(path) { return there }
         let above = path.removingLastComponent()
-        if !above.isEmpty, above != path { try makeDirectory(above, permissions: 0o755) }
+        if !above.isEmpty, above != path { _ = try make(above, 0o755) }
         do {
             try systemCall("mkdir", path.string) {
                 unsafe path.withPlatformString { unsafe mkdir($0, permissions) }
             }
         } catch {
             // Somebody else was quicker: fine. But a symbolic link to nothing isn't a directory.
-            guard error.errno == .fileExists, try FileStatus(path).kind == .directory else {
-                throw error
-            }
+            guard error.errno == .fileExists, let there = try directory(path) else { throw error }
+            return there
         }
         try synchronizeDirectory(above)
+        return try TrustedPath(path)
+    }
+
+    /// The directory that is there; nil if nothing is.
+    private static func directory(_ path: FilePath) throws(SystemError) -> TrustedPath? {
+        let there: TrustedPath
+        do {
+            there = try TrustedPath(path)
+        } catch {
+            if error.errno == .noSuchFileOrDirectory { return nil }
+            throw error
+        }
+        guard there.status.kind == .directory else {
+            throw SystemError(operation: "mkdir", path: path.string, errno: .notDirectory)
+        }
+        return there
     }
 
     /// The names in a directory, sorted, without `.` and `..`.

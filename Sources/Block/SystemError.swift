@@ -9,17 +9,20 @@ public struct SystemError: Error, Hashable, CustomStringConvertible, Sendable {
     public let path: String
     /// The kernel's answer.
     public let errno: Errno
+    /// What is wrong and what to do, where it was refused here and no call was made.
+    public let refusal: String?
 
     /// A failure of `operation` on `path`.
-    public init(operation: String, path: String, errno: Errno) {
+    public init(operation: String, path: String, errno: Errno, refusal: String? = nil) {
         self.operation = operation
         self.path = path
         self.errno = errno
+        self.refusal = refusal
     }
 
     /// For people: the path, the call, the reason.
     public var description: String {
-        "\(path): \(operation): \(errno)"
+        refusal.map { "\(path): \($0)" } ?? "\(path): \(operation): \(errno)"
     }
 }
 

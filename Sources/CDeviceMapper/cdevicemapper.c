@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 
 static char last[1024];
@@ -23,7 +24,27 @@ static void keep(
     va_end(arguments);
 }
 
-void cdevicemapper_keep_messages(void) { dm_log_with_errno_init(keep); }
+// libdevmapper.h has functions to set these, and none to ask; but the library exports them.
+extern dm_log_fn dm_log;
+extern dm_log_with_errno_fn dm_log_with_errno;
+
+static dm_log_fn host_log;
+static dm_log_with_errno_fn host_log_with_errno;
+static dm_string_mangling_t host_mangling;
+
+void cdevicemapper_enter(void) {
+    host_log = dm_log;
+    host_log_with_errno = dm_log_with_errno;
+    host_mangling = dm_get_name_mangling_mode();
+    dm_log_with_errno_init(keep);
+    dm_set_name_mangling_mode(DM_STRING_MANGLING_NONE);
+}
+
+void cdevicemapper_leave(void) {
+    dm_log = host_log;
+    dm_log_with_errno = host_log_with_errno;
+    dm_set_name_mangling_mode(host_mangling);
+}
 
 const char *cdevicemapper_last_message(void) {
     snprintf(taken, sizeof taken, "%s", last);
@@ -31,7 +52,9 @@ const char *cdevicemapper_last_message(void) {
     return taken;
 }
 
-void cdevicemapper_seal_control(void) {
+static fd_set noted;
+
+static void each_control(void (*action)(int)) {
     char path[4096];
     struct stat control, found;
     struct dirent *entry;
@@ -41,11 +64,25 @@ void cdevicemapper_seal_control(void) {
     while ((entry = readdir(listing))) {
         int fd = atoi(entry->d_name);
         if (entry->d_name[0] == '.' || fstat(fd, &found)) continue;
-        if (S_ISCHR(found.st_mode) && found.st_rdev == control.st_rdev)
-            fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) | FD_CLOEXEC);
+        if (S_ISCHR(found.st_mode) && found.st_rdev == control.st_rdev) action(fd);
     }
     closedir(listing);
 }
+
+static void note(int fd) {
+    if (fd < FD_SETSIZE) FD_SET(fd, &noted);
+}
+
+static void seal(int fd) {
+    if (fd >= FD_SETSIZE || !FD_ISSET(fd, &noted)) fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) | FD_CLOEXEC);
+}
+
+void cdevicemapper_note_control(void) {
+    FD_ZERO(&noted);
+    each_control(note);
+}
+
+void cdevicemapper_seal_control(void) { each_control(seal); }
 
 const char *cdevicemapper_name(const struct dm_names *entry) { return entry->name; }
 

@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -122,16 +123,30 @@ void clinux_catch_interrupts(void) {
 
 int clinux_interrupted(void) { return interrupted; }
 
-int clinux_watch_renames(const char *directory) {
+int clinux_watch_names(const char *directory) {
     int fd = clinux_above_standard(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     if (fd < 0) return -1;
-    if (inotify_add_watch(fd, directory, IN_MOVED_TO) < 0) {
+    if (inotify_add_watch(fd, directory, IN_MOVED_TO | IN_DELETE) < 0) {
         int error = errno;
         close(fd);
         errno = error;
         return -1;
     }
     return fd;
+}
+
+int clinux_take_names(int fd, char first) {
+    _Alignas(struct inotify_event) char buffer[4096];
+    int found = 0;
+    for (;;) {
+        ssize_t got = read(fd, buffer, sizeof buffer);
+        if (got <= 0) return found;
+        for (ssize_t at = 0; at < got;) {
+            const struct inotify_event *event = (const struct inotify_event *)(buffer + at);
+            if (event->mask & IN_Q_OVERFLOW || (event->len > 0 && event->name[0] == first)) found = 1;
+            at += (ssize_t)(sizeof *event + event->len);
+        }
+    }
 }
 
 void clinux_drain(int fd) {
@@ -175,23 +190,64 @@ int clinux_pipe(int ends[2]) {
     return -1;
 }
 
-int clinux_run(const char *path, char *const arguments[]) {
-    posix_spawn_file_actions_t actions;
-    pid_t child;
-    int status;
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error) { errno = error; return -1; }
-    if (!error) error = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
-    if (!error) error = posix_spawn_file_actions_adddup2(&actions, 0, 1);
-    if (!error) error = posix_spawn_file_actions_adddup2(&actions, 0, 2);
-    // Close-on-exec or not: libraries open some that aren't.
-    if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-    if (!error) error = posix_spawn(&child, path, &actions, NULL, arguments, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (error) { errno = error; return -1; }
-    while (waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR) return -1;
+// fork(2) itself, as for a guard: in another's program its SIGCHLD and its wait(2) are not ours, and
+// no handler of his runs in the child.
+static pid_t fork_quietly(sigset_t *old) {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, old);
+    pid_t child = (pid_t)syscall(SYS_clone, 0UL, 0UL, 0UL, 0UL, 0UL);
+    if (child != 0) {
+        int error = errno;
+        pthread_sigmask(SIG_SETMASK, old, NULL);
+        errno = error;
     }
+    return child;
+}
+
+// What such a child is from now on. It may use no memory but its stack, and no lock.
+static _Noreturn void become(
+    const char *path, char *const arguments[], const sigset_t *mask) {
+    for (int signal = 1; signal < NSIG; signal++) {
+        struct sigaction action;
+        if (sigaction(signal, NULL, &action) || action.sa_handler == SIG_IGN) continue;
+        memset(&action, 0, sizeof action);
+        action.sa_handler = SIG_DFL;
+        sigaction(signal, &action, NULL);
+    }
+    sigprocmask(SIG_SETMASK, mask, NULL);
+    execve(path, arguments, environ);
+    _exit(127);
+}
+
+static int end_of(pid_t child, int *status) {
+    int result;
+    do result = waitpid(child, status, __WALL);
+    while (result < 0 && errno == EINTR);
+    return result < 0 ? -1 : 0;
+}
+
+int clinux_run(const char *path, char *const arguments[]) {
+    sigset_t old;
+    int status;
+    if (access(path, X_OK)) return -1;
+    pid_t child = fork_quietly(&old);
+    if (child == 0) {
+        int null = open("/dev/null", O_RDWR);
+        for (int fd = 0; fd < 3; fd++) {
+            if (null < 0 || dup2(null, fd) < 0) _exit(127);
+        }
+        // Close-on-exec or not: libraries open some that aren't.
+        clinux_close_from(3);
+        // What becomes another program has SIGCHLD at its end again (de_thread in fs/exec.c): so it
+        // is the child of one that doesn't, and whose status is its.
+        sigset_t blocked;
+        pid_t program = fork_quietly(&blocked);
+        if (program == 0) become(path, arguments, &old);
+        if (program < 0 || end_of(program, &status)) _exit(127);
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    }
+    if (child < 0 || end_of(child, &status)) return -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -216,33 +272,40 @@ int clinux_notify(const char *state) {
     return sent < 0 ? -1 : 0;
 }
 
-pid_t clinux_spawn_detached(
+// Its answer is what it exits with: 0, or an errno.
+static _Noreturn void detach(
     const char *path, char *const arguments[], const char *log_path, int ready_fd) {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
     sigset_t none;
-    pid_t child = -1;
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error) { errno = error; return -1; }
-    error = posix_spawnattr_init(&attributes);
-    if (error) { posix_spawn_file_actions_destroy(&actions); errno = error; return -1; }
+    sigset_t old;
+    setsid();
+    int null = open("/dev/null", O_RDONLY);
+    int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (null < 0 || log < 0) _exit(errno);
+    // Those three may have been closed, and then they are among what was just opened.
+    if (log < 3) log = fcntl(log, F_DUPFD, 3);
+    if (dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0) _exit(errno);
+    if (ready_fd == 3) fcntl(3, F_SETFD, 0);
+    else if (ready_fd >= 0 && dup2(ready_fd, 3) < 0) _exit(errno);
+    clinux_close_from(ready_fd >= 0 ? 4 : 3);
+    if (chdir("/")) _exit(errno);
+    // Nobody has to wait for the program: its parent ends before it.
+    pid_t child = fork_quietly(&old);
+    if (child > 0) _exit(0);
+    if (child < 0) _exit(errno);
     sigemptyset(&none);
-    // dup2 onto itself would keep close-on-exec, so the descriptor goes to 3 last, after 0 to 2.
-    if (!error) error = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    if (!error) error = posix_spawn_file_actions_addopen(
-        &actions, 1, log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
-    if (!error) error = posix_spawn_file_actions_adddup2(&actions, 1, 2);
-    if (!error && ready_fd >= 0) error = posix_spawn_file_actions_adddup2(&actions, ready_fd, 3);
-    if (!error) error = posix_spawn_file_actions_addchdir_np(&actions, "/");
-    if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, ready_fd >= 0 ? 4 : 3);
-    if (!error) error = posix_spawnattr_setsigmask(&attributes, &none);
-    if (!error) error = posix_spawnattr_setflags(
-        &attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
-    if (!error) error = posix_spawn(&child, path, &actions, &attributes, arguments, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    if (error) { errno = error; return -1; }
-    return child;
+    become(path, arguments, &none);
+}
+
+int clinux_spawn_detached(
+    const char *path, char *const arguments[], const char *log_path, int ready_fd) {
+    sigset_t old;
+    int status;
+    if (access(path, X_OK)) return -1;
+    pid_t child = fork_quietly(&old);
+    if (child == 0) detach(path, arguments, log_path, ready_fd);
+    if (child < 0 || end_of(child, &status)) return -1;
+    errno = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+    return errno ? -1 : 0;
 }
 
 static const int prompt_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};

@@ -13,10 +13,7 @@ public struct KernelDeviceMapper: DeviceMapping {
     /// - Throws: if this kernel has no device-mapper, or it isn't ours to use.
     public init() throws(DeviceMapperError) {
         try Self.gated { () throws(DeviceMapperError) in
-            cdevicemapper_keep_messages()
-            // `DeviceName` escapes: libdevmapper's own way depends on the environment, takes a name
-            // with `\x` in it for an escaped one, and refuses to list a name that has a `\x5cx`.
-            _ = dm_set_name_mangling_mode(DM_STRING_MANGLING_NONE)
+            cdevicemapper_note_control()
             try unsafe Self.task(.version, DM_DEVICE_VERSION, nil)
             cdevicemapper_seal_control()
         }
@@ -238,20 +235,29 @@ public struct KernelDeviceMapper: DeviceMapping {
     /// Without udev there is no cookie, and the nodes to make wait in libdevmapper's static list for
     /// this call: so it is made in any case.
     private static func waitForUdev(_ cookie: UInt32) -> Bool {
+        var isBlind = true
+        alone { isBlind = cookie == 0 || dm_udev_get_sync_support() == 0 }
+        if isBlind {
+            // Asked without waiting, libdevmapper says of these for ever that they are not ready.
+            var isMade = false
+            alone { isMade = dm_udev_wait(cookie) != 0 }
+            return isMade
+        }
         let start = ContinuousClock.now
         var pause: UInt32 = 500
         var isLate = false
         // Of one who doesn't answer the semaphore is to go, too: an answer for each that is missing.
         while true {
             var ready: CInt = 0
-            let isGood = gate.withLock { _ in
-                unsafe dm_udev_wait_immediate(cookie, &ready) != 0
-            }
+            var isGood = false
+            alone { isGood = unsafe dm_udev_wait_immediate(cookie, &ready) != 0 }
             if !isGood { return false }
             if ready != 0 { return !isLate }
             isLate = isLate || ContinuousClock.now - start >= udevPatience
             if isLate {
-                guard gate.withLock({ _ in dm_udev_complete(cookie) != 0 }) else { return false }
+                var isAnswered = false
+                alone { isAnswered = dm_udev_complete(cookie) != 0 }
+                if !isAnswered { return false }
             } else {
                 usleep(pause)
                 pause = min(pause * 2, 10_000)
@@ -259,13 +265,21 @@ public struct KernelDeviceMapper: DeviceMapping {
         }
     }
 
+    /// Runs `body` as the only one that uses libdevmapper, whose settings are its host's again when it
+    /// has ended.
+    private static func alone(_ body: () -> Void) {
+        gate.withLock { _ in
+            cdevicemapper_enter()
+            body()
+            cdevicemapper_leave()
+        }
+    }
+
     private static func gated<Result>(
         _ body: () throws(DeviceMapperError) -> Result
     ) throws(DeviceMapperError) -> Result {
         var result: Swift.Result<Result, DeviceMapperError>?
-        gate.withLock { _ in
-            result = Swift.Result { () throws(DeviceMapperError) in try body() }
-        }
+        alone { result = Swift.Result { () throws(DeviceMapperError) in try body() } }
         guard let result else {
             throw DeviceMapperError(operation: .version, name: "", errno: .canceled)
         }

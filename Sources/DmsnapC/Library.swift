@@ -1,3 +1,4 @@
+import Block
 import CDmsnap
 import Sessions
 
@@ -58,8 +59,8 @@ private func call(
                 device: "(NULL)", reason: "a device and a password are needed")
         }
         let service = try SnapshotService.forRoot(to: "activate or deactivate a device")
-        let bytes = unsafe Array(UnsafeRawBufferPointer(start: password, count: length(password)))
-        try service.password.verify(bytes)
+        let bytes = unsafe UnsafeRawBufferPointer(start: password, count: length(password))
+        try service.password.verify(unsafe Secret(copying: bytes))
         try body(service, unsafe String(cString: devname))
         return 0
     } catch {

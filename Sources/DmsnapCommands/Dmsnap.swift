@@ -29,6 +29,12 @@ public struct Dmsnap: ParsableCommand {
     public static func run() -> Never {
         // A closed standard output is an error to report, not a death without a word.
         signal(SIGPIPE, SIG_IGN)
+        // With it libdevmapper makes nodes itself and waits for no rule, here and in the monitor; and
+        // it has asked before main.
+        if unsafe getenv("DM_DISABLE_UDEV") != nil {
+            unsafe unsetenv("DM_DISABLE_UDEV")
+            unsafe execv("/proc/self/exe", CommandLine.unsafeArgv)
+        }
         do {
             let words = Array(CommandLine.arguments.dropFirst())
             if CommandLine.arguments.first?.hasSuffix("mount.dmsnap") == true {

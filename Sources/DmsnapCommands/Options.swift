@@ -1,4 +1,5 @@
 import ArgumentParser
+import Block
 import CLinux
 import Glibc
 import Sessions
@@ -60,7 +61,7 @@ struct PasswordOptions: ParsableArguments {
             """)
     var passfile: String?
 
-    func read(_ prompt: String = "dmsnap password: ") throws -> [UInt8] {
+    func read(_ prompt: String = "dmsnap password: ") throws -> Secret {
         try Terminal.password(passfile: passfile, prompt: prompt)
     }
 }
@@ -72,7 +73,7 @@ enum Terminal {
     /// - Parameter option: what to give where there is no terminal, for the message.
     static func password(
         passfile: String?, prompt: String, option: String = "--passfile FILE"
-    ) throws -> [UInt8] {
+    ) throws -> Secret {
         ServicePassword.protectProcess()
         let input = FileDescriptor.standardInput
         // On a terminal `-` is no wish to see the password.
@@ -84,7 +85,7 @@ enum Terminal {
                 path: "(none)", reason: "standard input is no terminal; give \(option)")
         }
         defer { clinux_prompt_end() }
-        let line: [UInt8]?
+        let line: Secret?
         do {
             line = try readLine(from: input) {
                 _ = try? FileDescriptor.standardError.writeAll(prompt.utf8)
@@ -103,26 +104,25 @@ enum Terminal {
     /// - Parameter prompt: called before the first read, and again after a stop.
     static func readLine(
         from input: FileDescriptor, prompt: () -> Void = {}
-    ) throws -> [UInt8]? {
-        var line: [UInt8] = []
-        prompt()
+    ) throws -> Secret? {
         // Longer than any password is as good as endless.
+        let line = Secret(capacity: ServicePassword.limit + 1)
+        prompt()
         while line.count <= ServicePassword.limit {
-            var byte: UInt8 = 0
-            let count: Int
             do {
-                count = try unsafe withUnsafeMutableBytes(of: &byte) {
-                    try unsafe input.read(into: $0, retryOnInterrupt: false)
+                if try line.read(from: input, most: 1, retryOnInterrupt: false) == 0 {
+                    return line.count == 0 ? nil : line
                 }
             } catch Errno.interrupted {
                 // Stopped and continued: what was typed before is gone with the flushed input.
-                line = []
+                line.removeAll()
                 prompt()
                 continue
             }
-            if count == 0 { return line.isEmpty ? nil : line }
-            if byte == UInt8(ascii: "\n") { return line }
-            line.append(byte)
+            if line.last == UInt8(ascii: "\n") {
+                line.removeLast()
+                return line
+            }
         }
         return line
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Block
 import Sessions
 
 struct Passwd: ParsableCommand {
@@ -28,7 +29,7 @@ struct Passwd: ParsableCommand {
         let new = try Terminal.password(passfile: passfile, prompt: "new dmsnap password: ")
         if passfile == nil {
             let again = try Terminal.password(passfile: nil, prompt: "the new one again: ")
-            guard again == new else {
+            guard again.isSame(as: new) else {
                 throw SessionsError.passfile(
                     path: "(terminal)", reason: "the two are not the same; nothing was changed")
             }

@@ -1,7 +1,6 @@
 import Block
 import CLinux
 import CMount
-import CUdev
 import Glibc
 import SystemPackage
 
@@ -35,22 +34,19 @@ enum EventSources {
         }
     }
 
-    /// Events of block devices that udev's rules have been through: a device that appeared, one
-    /// that was written and closed, or one whose probing has ended.
+    /// Block devices that udev's rules have been through: one that appeared, one that was written and
+    /// closed, or one whose probing has ended; and those that went away.
+    ///
+    /// Seen by udev's own notes on its devices (`b8:1`), which it renames into their directory after
+    /// the rules, or removes: its netlink events don't reach the network namespace of its own that the
+    /// unit gives the monitor.
     static func udev() throws(SystemError) -> EventSource {
-        guard let udev = unsafe udev_new(),
-            let monitor = unsafe udev_monitor_new_from_netlink(udev, "udev"),
-            unsafe udev_monitor_filter_add_match_subsystem_devtype(monitor, "block", nil) >= 0,
-            unsafe udev_monitor_enable_receiving(monitor) >= 0
-        else {
-            throw SystemError(
-                operation: "udev_monitor", path: "udev", errno: Errno(rawValue: errno))
-        }
-        return unsafe EventSource(name: "udev", descriptor: udev_monitor_get_fd(monitor)) {
-            while let device = unsafe udev_monitor_receive_device(monitor) {
-                unsafe udev_device_unref(device)
-            }
-            return true
+        let directory = FilePath("/run/udev/data")
+        // Before its first device udev has none.
+        try Files.makeDirectory(directory, permissions: 0o755)
+        let descriptor = try watchNames(directory)
+        return EventSource(name: "udev", descriptor: descriptor) {
+            clinux_take_names(descriptor, CChar(UInt8(ascii: "b"))) != 0
         }
     }
 
@@ -67,15 +63,20 @@ enum EventSources {
 
     /// A new registry: a device was activated or deactivated, or a session opened.
     static func registry(_ directory: FilePath) throws(SystemError) -> EventSource {
-        let descriptor = unsafe directory.withPlatformString { unsafe clinux_watch_renames($0) }
-        guard descriptor >= 0 else {
-            throw SystemError(
-                operation: "inotify", path: directory.string, errno: Errno(rawValue: errno))
-        }
+        let descriptor = try watchNames(directory)
         return EventSource(name: "registry", descriptor: descriptor) {
             clinux_drain(descriptor)
             return true
         }
+    }
+
+    private static func watchNames(_ directory: FilePath) throws(SystemError) -> CInt {
+        let descriptor = unsafe directory.withPlatformString { unsafe clinux_watch_names($0) }
+        guard descriptor >= 0 else {
+            throw SystemError(
+                operation: "inotify", path: directory.string, errno: Errno(rawValue: errno))
+        }
+        return descriptor
     }
 
     /// SIGTERM, SIGINT and SIGHUP.

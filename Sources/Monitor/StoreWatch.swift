@@ -21,6 +21,17 @@ struct StoreWatch {
         case .taken(let used, let limit, _):
             if let emergency = service.observer.emergency(one) { return try giveUp(one, emergency) }
             warn(one, used: used.bytes, limit: limit.bytes)
+        case nil where one.activation.store.health == .sound:
+            if try service.observer.markTakenAway(one) {
+                said.insert("bare \(one.activation.id)")
+                log.error(
+                    """
+                    \(one.activation.path): its snapshot was taken away (`dmsetup remove_all`?); the \
+                    present session can't be restored from, nor older ones through it; the device \
+                    itself goes on
+                    """)
+            }
+            return
         case nil: break
         }
         tellOfRoom(one)

@@ -167,6 +167,7 @@ extension SessionsError {
             .noRoom:
             .ioError
         case .deviceMapper(let error): error.errno == .resourceBusy ? .busy : .ioError
+        case .system(let error) where error.refusal != nil: .usage
         case .system(let error):
             switch error.errno {
             case .noSuchFileOrDirectory, .noSuchAddressOrDevice: .noInput

@@ -60,7 +60,7 @@ import Testing
         #expect(try FileStatus(file).kind == .regular)
         #expect(try FileStatus(directory.path).kind == .directory)
         #expect(try FileStatus(link).kind == .regular)
-        #expect(try FileStatus(link, follow: false).kind == .other)
+        #expect(try FileStatus(link, follow: false).kind == .symbolicLink)
         #expect(try FileStatus(pipe).kind == .other)
         #expect(try FileStatus("/dev/null").kind == .other)
     }

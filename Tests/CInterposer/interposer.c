@@ -156,6 +156,10 @@ int mkdir(const char *path, mode_t permissions)
     return syscall(SYS_mkdirat, AT_FDCWD, path, permissions);
 }
 
+extern int __interceptor_pthread_create(
+    pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
+    __attribute__((weak));
+
 // What other threads, or the kernel for a ring, would do is no step of this thread's: while steps
 // are counted there are none, and it does everything itself.
 int pthread_create(
@@ -164,6 +168,9 @@ int pthread_create(
     static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     if (mode != INTERPOSER_OFF && !paused)
         return EAGAIN;
+    // A sanitizer has one of its own, which it must see all threads through.
+    if (real == NULL && __interceptor_pthread_create != NULL)
+        real = __interceptor_pthread_create;
     if (real == NULL)
         *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
     return real(thread, attributes, start, argument);

@@ -1,3 +1,5 @@
+import Block
+import StoreTesting
 import SystemPackage
 import Testing
 
@@ -9,7 +11,9 @@ import Testing
         let ends = try FileDescriptor.pipe()
         defer { try? ends.readEnd.close() }
         try ends.writeEnd.closeAfter { _ = try ends.writeEnd.writeAll(typed) }
-        return try Terminal.readLine(from: ends.readEnd)
+        return try Terminal.readLine(from: ends.readEnd).map { line in
+            unsafe line.withBytes { unsafe Array($0) }
+        }
     }
 
     @Test("A line is its bytes: two that are no UTF-8 are not the same")
@@ -25,6 +29,18 @@ import Testing
         #expect(try line(Array("one".utf8)) == Array("one".utf8))
         #expect(try line([0x0a]) == [])
         #expect(try line([]) == nil)
+    }
+
+    @Test("Nothing of what was typed is left in memory")
+    func forgotten() throws {
+        let secret = MemorySearch()
+        let ends = try FileDescriptor.pipe()
+        defer { try? ends.readEnd.close() }
+        try ends.writeEnd.closeAfter {
+            _ = try unsafe secret.lend { try unsafe ends.writeEnd.writeAll($0) }
+        }
+        #expect(try #require(try Terminal.readLine(from: ends.readEnd)).count == 48)
+        #expect(try secret.found() == 0)
     }
 
     @Test("The end of a password that is too long is not waited for")

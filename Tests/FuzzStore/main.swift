@@ -1,10 +1,3 @@
-import CFuzzer
-import Glibc
+import FuzzTesting
 
-var count = CommandLine.argc
-var arguments = unsafe Optional(CommandLine.unsafeArgv)
-exit(
-    unsafe LLVMFuzzerRunDriver(&count, &arguments) { data, size in
-        check(unsafe [UInt8](UnsafeBufferPointer(start: data, count: size)))
-        return 0
-    })
+Fuzzer.run(check)

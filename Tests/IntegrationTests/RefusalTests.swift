@@ -76,17 +76,17 @@ extension IntegrationTests {
             }
         }
 
-        private func onTerminal(_ how: String, _ typed: String, _ words: [String]) async throws
-            -> [String]
-        {
+        private func onTerminal(
+            _ how: String, _ typed: String, _ words: [String], program: String = Dmsnap.program
+        ) async throws -> [String] {
             let script = FilePath(#filePath).removingLastComponent().appending("terminal.py")
             let output = try await run(
-                "/usr/bin/python3", [script.string, how, typed, Dmsnap.program] + words)
+                "/usr/bin/python3", [script.string, how, typed, program] + words)
             #expect(output.status == 0, "\(output.err)")
             return output.out.split(separator: "\n").map(String.init)
         }
 
-        @Test("A signal at the prompt gives the terminal its echo back, and does what it does")
+        @Test("A signal at the prompt restores the echo, does what it does, and dumps no core")
         func terminal() async throws {
             try await Rig.with(.image) { rig in
                 try await rig.activate()
@@ -96,6 +96,12 @@ extension IntegrationTests {
                     #expect(steps == ["signal \(number) echo 1"])
                 }
                 #expect(try await rig.status().state == "armed")
+                // Another program does.
+                let control = ["-c", "stty -echo; exec sleep 60"]
+                #expect(
+                    try await onTerminal("QUIT", "", control, program: "/bin/sh") == [
+                        "signal 3 core echo 0"
+                    ])
                 #expect(try await onTerminal("NONE", "guess", words) == ["status 77 echo 1"])
                 // Stopped and continued, it asks again, and nothing typed is shown.
                 let steps = try await onTerminal("TSTP", Dmsnap.password, words)

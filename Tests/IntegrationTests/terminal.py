@@ -8,6 +8,7 @@ terminal has its echo.
 
 import fcntl
 import os
+import resource
 import signal
 import sys
 import termios
@@ -39,6 +40,8 @@ def main():
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     child = os.fork()
     if child == 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        os.chdir("/tmp")
         os.setpgid(0, 0)
         os.tcsetpgrp(slave, os.getpid())
         signal.signal(signal.SIGTTOU, signal.SIG_DFL)
@@ -61,7 +64,8 @@ def main():
     _, status = os.waitpid(child, 0)
     ended = ("signal", os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (
         "status", os.WEXITSTATUS(status))
-    print(*ended, "echo", echo(slave), flush=True)
+    core = ["core"] if os.WCOREDUMP(status) else []
+    print(*ended, *core, "echo", echo(slave), flush=True)
 
 
 if os.fork() == 0:

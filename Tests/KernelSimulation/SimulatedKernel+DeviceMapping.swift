@@ -108,7 +108,10 @@ extension SimulatedKernel {
     ) throws(DeviceMapperError) {
         var device = try device(.resume, name)
         if let table = device.inactive {
-            if table.type == SnapshotTarget.type { noteRunningOrigin(of: table, name.text) }
+            if table.type == SnapshotTarget.type {
+                noteRunningOrigin(of: table, name.text)
+                noteUnflushedOrigin(of: table, name.text)
+            }
             device.live = table
             device.store = device.inactiveStore
             device.inactive = nil
@@ -135,6 +138,14 @@ extension SimulatedKernel {
             noteRunningOrigin(of: table, name.text)
         }
         mapped[name.text] = nil
+    }
+
+    /// What a snapshot goes back to is what the origin holds now, and a power cut must not change that.
+    private func noteUnflushedOrigin(of table: Target, _ name: String) {
+        guard let target = SnapshotTarget(parameters: table.parameters),
+            unflushed.contains(target.origin)
+        else { return }
+        violations.append("\(name): captures over writes that a power cut may take back")
     }
 
     /// Which snapshots there are may change only while the origin is suspended, or not there.

@@ -112,6 +112,7 @@ extension SimulatedKernel {
                 throw Errno.deadlock
             }
             writes[device.number, default: 0] += 1
+            unflushed.insert(number)
             let file = try backing(of: number, "").0
             let old = try allBytes(of: file)
             func writeOrigin(_ range: Range<Int>) throws {
@@ -166,6 +167,7 @@ extension SimulatedKernel {
         writes = [:]
         for loop in loops.values { try? loop.file.close() }
         loops = [:]
+        unflushed = []
         whenSuspended = { _ in }
         whenPaused = {}
         udevFails = false

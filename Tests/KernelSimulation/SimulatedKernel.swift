@@ -68,6 +68,8 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     package var countsWrites = true
     /// How many writes each device has completed.
     package var writes: [DeviceNumber: UInt64] = [:]
+    /// Raw devices with writes that a power cut takes back.
+    var unflushed: Set<DeviceNumber> = []
     /// Whether file systems were unmounted properly.
     package var condition = FileSystemCondition.unknown
     /// When file systems were checked.
@@ -213,6 +215,11 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
             return samples
                 ? try Fingerprint(of: device) : try Fingerprint(superblocksOf: device)
         }
+    }
+
+    package func synchronize(_ path: FilePath) throws(SystemError) {
+        try enter("synchronize", path.string)
+        if let number = number(of: path) { unflushed.remove(number) }
     }
 
     package func attachLoop(

@@ -6,7 +6,7 @@ import Testing
     func upward() {
         let right: [String: Set<String>] = [
             "Block": ["CLinux", "CZlib", "Glibc", "SystemPackage"],
-            "Monitor": ["Sessions", "Block", "CUdev", "Logging"],
+            "Monitor": ["Sessions", "Block", "CMount", "Logging"],
             "DmsnapC": ["Sessions", "Block"],
         ]
         #expect(Rules.upward(right) == [])

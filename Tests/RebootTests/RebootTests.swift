@@ -33,6 +33,11 @@ import VirtualMachine
                 findmnt -n -o SOURCE /srv/image
                 cat /srv/a/file /srv/image/file
                 systemctl --failed --no-legend
+                # In its sandbox, which takes no mount from its sight.
+                pid=$(systemctl show -P MainPID dmsnap-monitor)
+                same() { [ $(readlink /proc/$pid/ns/$1) = $(readlink /proc/1/ns/$1) ]; }
+                same mnt && ! same net && echo sandboxed
+                sed -n 's/^\\(NoNewPrivs\\|Seccomp\\|CapBnd\\):\\t//p' /proc/$pid/status | xargs
                 # Closed at the shutdown, not found cut short at the boot.
                 grep -l '"interrupted" : true' /snapshot/*/session.json || echo none interrupted
                 echo second > /srv/a/file
@@ -41,13 +46,28 @@ import VirtualMachine
             #expect(lines.first?.hasPrefix("/dev/mapper/dmsnap-ubd") == true)
             #expect(
                 lines.dropFirst() == [
-                    "/dev/mapper/dmsnap-disk.img", "first", "first", "none interrupted",
+                    "/dev/mapper/dmsnap-disk.img", "first", "first", "sandboxed",
+                    "0000000000280002 1 2", "none interrupted",
                 ])
             // No unit waited for its 90 seconds.
-            #expect(ContinuousClock.now - started < .seconds(80))
+            #expect(ContinuousClock.now - started < .seconds(115))
             let after = try await machine.boot(
                 """
                 umount /srv/a /srv/image
+                until_state armed
+                # What it sees of another mount namespace, it sees in its sandbox, too.
+                origin=$(dmsnap status --json | jq -r '.[0].path')
+                mkdir -p /srv/hidden
+                unshare --mount --propagation private sh -euc "
+                    mount $origin /srv/hidden; echo third > /srv/hidden/third; sync
+                    until dmsnap status --json | jq -e '.[0].state == \\"open\\"' > /dev/null; do
+                        sleep 0.2
+                    done
+                    umount /srv/hidden"
+                until_state armed
+                hidden=$(field '.[-1].name')
+                dmsnap show $hidden | grep '^mounted on */srv/hidden' >&2
+                until [ -e /snapshot/$hidden/chunks.dmsz ]; do sleep 0.2; done
                 deactivate /srv/disk.img
                 device=$(dmsnap status --json | jq -r '.[0].device')
                 deactivate $device

@@ -53,7 +53,7 @@ final class Reboots {
                 Disk(disk, at: directory.appending(disk), size: .mebibytes(96)))
         }
         machine.output = .collect
-        machine.timeLimit = .seconds(180)
+        machine.timeLimit = .seconds(300)
         machine.workingDirectory = checkout
         return machine
     }

@@ -53,6 +53,21 @@ import Testing
     }
 
     @Test(
+        "A value may be written in each of TOML's ways for it",
+        arguments: [
+            "[sessions]\ndirectory='/srv/é'\n[store]\nwarn-percent=50 # half",
+            "sessions.directory = \"/srv/\\u00e9\"\r\nstore.warn-percent = +50\r\n",
+            "\u{FEFF}[ sessions ]\n'directory' = \"/srv/\\U000000E9\" "
+                + "\n\t[ \"store\" ]\nwarn-percent = 0x32",
+            "store . \"warn-percent\" = 0b11_0010\nsessions.directory = '/srv/é'#",
+        ])
+    func forms(text: String) throws {
+        let configuration = try read(text)
+        #expect(configuration.sessionsDirectory == "/srv/é")
+        #expect(configuration.warnPercent == 50)
+    }
+
+    @Test(
         "What can't be is refused, and its key named",
         arguments: [
             ("[sessions]\ndirectory = \"relative\"", "sessions.directory"),
@@ -65,7 +80,19 @@ import Testing
             ("[store]\nwarn-percent = 80.0", "store.warn-percent"),
             ("[store]\nsize = 1", "store.size is unknown"),
             ("[other]\na = 1", "other.a is unknown"), ("directory = \"/a\"", "directory"),
-            ("[store", "line 1"), ("a = ", "line 1"),
+            ("[store", "line 1"), ("a = ", "line 1"), ("[[[", "line 1"), ("[", "line 1"),
+            ("\n[ =]", "line 2"), ("[é]", "line 1"), ("[]", "line 1"), ("[[store]]", "line 1"),
+            ("[store]\n\n[store]", "line 3"), ("[store] x", "line 1"), ("[store]\nx", "line 2"),
+            ("store.a = 1\nstore.a = 1", "store.a is there twice"),
+            ("[store]\nwarn-percent = 1979-05-27", "store.warn-percent"),
+            ("[store]\nwarn-percent = [1]", "store.warn-percent"),
+            ("[store]\nwarn-percent = 050", "store.warn-percent"),
+            ("[store]\nwarn-percent = 5_", "store.warn-percent"),
+            ("[store]\nwarn-percent = 99999999999999999999", "store.warn-percent"),
+            ("store = { warn-percent = 5 }", "store"), ("store.a.b = 1", "store.a.b is unknown"),
+            ("[store]\nchunk-size = \"4K", "line 2"), ("[store]\na = \"\"\"4K", "line 2"),
+            ("[store]\nchunk-size = \"\\x\"", "line 2"),
+            ("[store]\nchunk-size = \"\\uD800\"", "line 2"), ("# \u{7}", "line 1"),
         ])
     func refused(text: String, part: String) throws {
         let error = #expect(throws: SessionsError.self) { try read(text) }

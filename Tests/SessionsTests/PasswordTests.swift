@@ -105,7 +105,7 @@ import Testing
         ] {
             let file = try directory.file("pass", Array(text.utf8))
             try setMode(file, 0o600)
-            #expect(try ServicePassword.read(passfile: file) == Array(expected.utf8))
+            #expect(try ServicePassword.read(passfile: file).bytes == Array(expected.utf8))
         }
     }
 
@@ -143,7 +143,7 @@ import Testing
                     Issue.record(error)
                 }
             }
-            #expect(try ServicePassword.read(passfile: path) == [0x73, 0xff, 0x74])
+            #expect(try ServicePassword.read(passfile: path).bytes == [0x73, 0xff, 0x74])
         }
     }
 

@@ -31,3 +31,23 @@ func check(
         Issue.record("\(what): \(faults.joined(separator: "; "))", sourceLocation: sourceLocation)
     }
 }
+
+/// A password of these bytes.
+func secret(_ bytes: [UInt8]) -> Secret {
+    unsafe bytes.withUnsafeBytes { unsafe Secret(copying: $0) }
+}
+
+extension ServicePassword {
+    func set(_ new: [UInt8], old: [UInt8]?) throws(SessionsError) {
+        try set(secret(new), old: old.map { secret($0) })
+    }
+
+    func verify(_ password: [UInt8]) throws(SessionsError) {
+        try verify(secret(password))
+    }
+}
+
+extension Secret {
+    /// A copy of what it has.
+    var bytes: [UInt8] { unsafe withBytes { unsafe Array($0) } }
+}

@@ -5,6 +5,17 @@
  * in the kernel. They may be called from any thread; they do file and device I/O and can take
  * seconds. A wrong password takes two seconds longer.
  *
+ * What is the program's own stays as it was: its signals' handlers and masks, umask, directory,
+ * environment, limits and children (there is no SIGCHLD from here, and nothing to wait for), and
+ * libdevmapper's log function and name mangling. Four things it should know:
+ * - While a call runs no other thread may use libdevmapper, which is not made for threads; and where
+ *   no udev runs, libdevmapper changes the umask for an instant to make a device's node.
+ * - libdevmapper's control device stays open, close-on-exec.
+ * - Record locks (fcntl(2), F_SETLK) that the program itself has on the device or image are lost: the
+ *   kernel drops them when any of its descriptors of that file is closed.
+ * - The copy of the password that is made here is overwritten before the call returns. The program's
+ *   own is the program's, and so is whether it may dump core.
+ *
  * Each returns DMSNAP_OK (0) or one of the negative codes. dmsnap_error() then tells the whole
  * message: what is wrong with which device, and what to do.
  */

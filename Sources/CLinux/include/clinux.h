@@ -55,9 +55,12 @@ int clinux_termination_fd(void);
 void clinux_catch_interrupts(void);
 int clinux_interrupted(void);
 
-// A descriptor that becomes readable when a file is renamed into `directory` (inotify(7)), or -1;
-// `clinux_drain` reads and forgets what a non-blocking descriptor has.
-int clinux_watch_renames(const char *directory);
+// A descriptor that becomes readable when a file is renamed into `directory` or removed from it
+// (inotify(7)), or -1.
+int clinux_watch_names(const char *directory);
+// Takes what it has; whether one of the names begins with `first`, or some were lost.
+int clinux_take_names(int fd, char first);
+// Reads and forgets what a non-blocking descriptor has.
 void clinux_drain(int fd);
 
 // A descriptor for `clinux_watch_writers` to add files to (inotify(7)), or -1.
@@ -72,16 +75,17 @@ int clinux_next_writer(int fd, int *wrote);
 // A pipe, both ends close-on-exec: `ends[0]` to read, `ends[1]` to write.
 int clinux_pipe(int ends[2]);
 
-// Runs `arguments` with no input and no output and waits; its exit status, or -1 with errno.
+// Runs `arguments` with no input and no output and waits; its exit status, or -1 with errno. The program
+// that this is part of gets no SIGCHLD, and can't wait for it by mistake.
 int clinux_run(const char *path, char *const arguments[]);
 
 // Tells systemd (sd_notify(3)'s protocol) `state`, such as `READY=1`; 0 where there is no systemd.
 int clinux_notify(const char *state);
 
 // Runs `arguments` (NULL-terminated) in a session of its own, detached from the terminal and the
-// caller: standard input from /dev/null, output to `log_path` (appended, 0600), one descriptor
-// `ready_fd` kept open as descriptor 3 (or -1 for none). Returns the process, or -1 with errno.
-pid_t clinux_spawn_detached(
+// caller, whose child it is not: standard input from /dev/null, output to `log_path` (appended, 0600),
+// one descriptor `ready_fd` kept open as descriptor 3 (or -1 for none). 0, or -1 with errno.
+int clinux_spawn_detached(
     const char *path, char *const arguments[], const char *log_path, int ready_fd);
 
 // Calls `action`, which may close it, with every open descriptor from `first` on, as proc(5) lists them;

@@ -39,7 +39,7 @@ extension Catalogue {
             throw .damagedStore(session: record.name.text, reason: "\(path): \(error)")
         }
         guard let kept = try? JSON.decode(SessionRecord.self, bytes: Array(reader.metadata.utf8)),
-            kept.name == record.name, kept.activation == record.activation,
+            kept.fault == nil, kept.name == record.name, kept.activation == record.activation,
             kept.store == record.store, reader.originSize == record.size
         else {
             throw .damagedStore(
@@ -87,6 +87,7 @@ extension Catalogue {
             throw .damagedStore(
                 session: path.string, reason: "it is an archive, but not of a session")
         }
+        if let fault = record.fault { throw .damagedStore(session: path.string, reason: fault) }
         return Session(
             directory: path.removingLastComponent(), record: record, archive: path, isForeign: true)
     }

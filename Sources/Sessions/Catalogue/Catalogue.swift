@@ -1,6 +1,5 @@
 import Block
 import FoundationEssentials
-import Glibc
 import SystemPackage
 
 /// The sessions on disk: found, read, named, changed.
@@ -11,22 +10,37 @@ struct Catalogue: Sendable {
     /// The time of day.
     let now: @Sendable () -> Date
 
-    /// Every base directory that may hold sessions: the configuration's, and every one ever used.
+    /// Every base directory that may hold sessions: the configuration's, and every one ever used, if
+    /// they are there. One that others could have put sessions in holds none of ours. An ordinary user
+    /// has none.
     func baseDirectories() throws(SessionsError) -> [FilePath] {
+        try bases().compactMap { try? $0.get() }
+    }
+
+    private func bases() throws(SessionsError) -> [Result<FilePath, SessionsError>] {
+        guard registry.isForRoot else { return [] }
         var bases = [configuration.sessionsDirectory]
         bases += try registry.read().baseDirectories.map(\.path)
         var seen: Set<FilePath> = []
         return bases.compactMap { base in
-            guard let resolved = try? Files.resolve(base), seen.insert(resolved).inserted else {
-                return nil
+            do throws(SystemError) {
+                let resolved = try TrustedPath.ours(base)
+                return seen.insert(resolved).inserted ? .success(resolved) : nil
+            } catch {
+                guard error.refusal != nil, seen.insert(base).inserted else { return nil }
+                return .failure(.system(error))
             }
-            return resolved
         }
     }
 
     /// Every session, the oldest first; a directory whose record can't be read comes as its error.
     func sessions() throws(SessionsError) -> [Result<Session, SessionsError>] {
-        try sessions(in: baseDirectories())
+        let bases = try bases()
+        let refused: [Result<Session, SessionsError>] = bases.compactMap { base in
+            guard case .failure(let error) = base else { return nil }
+            return .failure(error)
+        }
+        return refused + sessions(in: bases.compactMap { try? $0.get() })
     }
 
     private func sessions(in bases: [FilePath]) -> [Result<Session, SessionsError>] {
@@ -54,13 +68,16 @@ struct Catalogue: Sendable {
 
     /// The session in a directory.
     func session(at directory: FilePath, isForeign: Bool = false) throws(SessionsError) -> Session {
-        let record = try JSON.decode(SessionRecord.self, from: Layout.record(in: directory))
-        guard record.version == SessionRecord.currentVersion else {
-            throw .damagedRecord(
-                path: Layout.record(in: directory).string,
-                reason: "its version is \(record.version), and this dmsnap knows "
-                    + "\(SessionRecord.currentVersion)")
+        if !isForeign {
+            do {
+                _ = try TrustedPath.ours(directory)
+            } catch {
+                throw .system(error)
+            }
         }
+        let path = Layout.record(in: directory)
+        let record = try JSON.decode(SessionRecord.self, from: path)
+        if let fault = record.fault { throw .damagedRecord(path: path.string, reason: fault) }
         return Session(directory: directory, record: record, isForeign: isForeign)
     }
 
@@ -75,14 +92,16 @@ struct Catalogue: Sendable {
             return try session(at: directory)
         }
         guard let path = try? Files.resolve(FilePath(text)), let status = try? FileStatus(path)
-        else { throw .noSuchSession(text) }
+        else {
+            // It may be in a directory that is not to be trusted: that is to be said.
+            for base in try self.bases() { _ = try base.get() }
+            throw .noSuchSession(text)
+        }
         let isHere = { (directory: FilePath) in bases.contains(directory.removingLastComponent()) }
         switch status.kind {
         case .directory where Files.exists(Layout.record(in: path)):
             // One that was moved is root's alone still.
-            let isRoots =
-                registry.isForRoot && status.owner == geteuid()
-                && status.permissions & 0o022 == 0
+            let isRoots = registry.isForRoot && (try? TrustedPath.ours(path)) != nil
             return try session(at: path, isForeign: !isHere(path) && !isRoots)
         case .regular:
             let directory = path.removingLastComponent()

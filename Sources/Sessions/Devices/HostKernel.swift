@@ -91,6 +91,11 @@ public struct HostKernel: Kernel {
         return samples ? try Fingerprint(of: device) : try Fingerprint(superblocksOf: device)
     }
 
+    /// With fsync(2).
+    public func synchronize(_ path: FilePath) throws(SystemError) {
+        try OwnedDescriptor.open(path, .readOnly).synchronize()
+    }
+
     /// From sysfs.
     public func exists(_ number: DeviceNumber) -> Bool {
         Files.exists(Sysfs.directory(number))

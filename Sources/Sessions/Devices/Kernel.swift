@@ -38,6 +38,9 @@ public protocol Kernel: Sendable {
     /// - Parameter samples: whether blocks all over the device are part of it; without them it is
     ///   quick enough for a suspend.
     func fingerprint(_ path: FilePath, samples: Bool) throws(SystemError) -> Fingerprint
+    /// Returns when everything written to a device or file is on stable storage, a disk's own cache
+    /// included. Nobody else need have asked for that: neither vfat's unmount nor dd does.
+    func synchronize(_ path: FilePath) throws(SystemError)
     /// Whether a block device of this number is there: one that was pulled out isn't, though a table
     /// lies over it still.
     func exists(_ number: DeviceNumber) -> Bool

@@ -84,6 +84,9 @@ extension Stack {
         // The count comes first: a write between it and the rest shows inside the suspend.
         let writes = number.flatMap { kernel.writesCompleted(of: $0) }
         let status = try status(activation, store: activation.store.number)
+        // What the next store's session goes back to must outlive a power cut. Asked of the raw device:
+        // the origin counts a flush as a write.
+        try kernel.synchronize(source(activation).path)
         return Quiet(
             status: status, held: try status?.chunksTaken(chunk: chunkSize(activation).sectors),
             writes: writes,

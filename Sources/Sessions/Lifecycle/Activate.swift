@@ -2,7 +2,6 @@ import Block
 import DeviceMapper
 import ExceptionStore
 import FoundationEssentials
-import Glibc
 import SystemPackage
 
 /// What activating did.
@@ -114,20 +113,7 @@ extension Lifecycle {
         }
         try refuseUnlessText(base.string)
         try Files.makeDirectory(base)
-        let resolved = try Files.resolve(base)
-        let status = try FileStatus(resolved)
-        guard status.owner == geteuid() else {
-            throw SessionsError.unsuitable(
-                device: resolved.string,
-                reason: "it is another user's, and sessions hold everything a device held; "
-                    + "run `chown root` on it")
-        }
-        guard status.permissions & 0o022 == 0 else {
-            throw SessionsError.unsuitable(
-                device: resolved.string,
-                reason: "others may write to it, and sessions hold everything a device held; "
-                    + "run `chmod 700` on it")
-        }
+        let resolved = try TrustedPath.ours(base)
         try Files.makeDirectory(resolved.appending(".armed"))
         return finder.base(resolved)
     }
@@ -203,7 +189,9 @@ extension Lifecycle {
         try registry.change(activation.id) { $0.store.file = file }
         let store = try stack.attachStore(activation, in: directory)
         let source = try stack.source(activation)
-        // What a restore is measured by is what was there when the store was armed.
+        // What a restore is measured by is what was there when the store was armed, and is there
+        // after a power cut, too.
+        try kernel.synchronize(source.path)
         let now = try kernel.fingerprint(source.path, samples: true)
         guard now.differences(from: activation.store.baseline).isEmpty else {
             throw SessionsError.busy(

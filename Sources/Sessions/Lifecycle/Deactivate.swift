@@ -99,7 +99,9 @@ extension Lifecycle {
         let activation = try noteHeld(activation)
         try stack.removeTables(activation)
         let end = try (source?.path ?? bareSource(activation)).map { path throws in
-            try kernel.fingerprint(path, samples: true)
+            // What a power cut may take back is no end.
+            try kernel.synchronize(path)
+            return try kernel.fingerprint(path, samples: true)
         }
         let closed = try closeLast(activation, end: end)
         try stack.detachImage(activation, source: source?.path)

@@ -23,6 +23,9 @@ extension Lifecycle {
     /// Of a store that the kernel captures into no more.
     static let dropped = "the kernel has dropped its store, which was full or failed"
 
+    /// Of a store whose snapshot isn't there any more, though nobody of ours removed it.
+    static let takenAway = "its snapshot was taken away"
+
     /// Exchanges the store of an activation: closes the session that is open, or makes an offline
     /// one of what was written outside a mount.
     ///
@@ -79,7 +82,7 @@ extension Lifecycle {
         var activation = activation
         switch try stack.status(activation, store: number) {
         case .usage: break
-        case nil: activation = try invalidate(activation, "its snapshot was taken away")
+        case nil: activation = try invalidate(activation, Self.takenAway)
         default: activation = try invalidate(activation, Self.dropped)
         }
         if activation.store.loss != nil { try giveUpStore(activation) }

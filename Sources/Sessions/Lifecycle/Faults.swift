@@ -61,6 +61,26 @@ extension Lifecycle {
         return isLost ? changed.store.loss : nil
     }
 
+    /// Keeps that a store is lost whose snapshot somebody has taken away, under the origin (`dmsetup
+    /// remove_all` does so, also under a mount).
+    ///
+    /// - Returns: whether that is so, and is new; not while somebody works on the activation.
+    func markTakenAway(_ id: String) throws(SessionsError) -> Bool {
+        try asSessionsError {
+            try registry.operatingIfFree(on: id) { activation in
+                switch activation.state {
+                case .armed, .open: break
+                case .activating, .exchanging, .merging, .deactivating: return false
+                }
+                guard activation.store.loss == nil, try stack.isLoaded(activation),
+                    try stack.snapshot(activation, store: activation.store.number) == nil
+                else { return false }
+                try invalidate(activation, Self.takenAway)
+                return true
+            } ?? false
+        }
+    }
+
     /// Keeps, on disk, when the file system under an open session says that it was checked: after a
     /// crash it has to say the same still.
     func noteCheck(_ activation: Activation) throws(SessionsError) {

@@ -18,6 +18,8 @@ extension Lifecycle {
         activation = try takeUpName(activation)
         let merge = try merger.goOn(activation)
         activation = try registry.activation(activation.id)
+        // A crash of the kernel alone leaves writes in the disk's cache.
+        try kernel.synchronize(stack.source(activation).path)
         let now = try kernel.fingerprint(stack.source(activation).path, samples: true)
         activation = try compareWithBaseline(activation, now)
         let doubt = try lookAtFileSystem(&activation)

@@ -130,6 +130,14 @@ public struct Observer: Sendable {
         try lifecycle.markLost(id)
     }
 
+    /// Looks again at a store whose snapshot seemed to be gone, while nobody works on the activation, and
+    /// keeps, on disk, that it is lost if it is.
+    ///
+    /// - Returns: whether that is new.
+    public func markTakenAway(_ watched: Watched) throws(SessionsError) -> Bool {
+        try lifecycle.markTakenAway(watched.activation.id)
+    }
+
     /// Keeps, on disk, when the file system of an open session says that it was checked.
     public func noteCheck(_ watched: Watched) throws(SessionsError) {
         try lifecycle.noteCheck(watched.activation)

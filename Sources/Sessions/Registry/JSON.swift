@@ -25,6 +25,14 @@ package enum JSON {
         } catch {
             throw .system(error)
         }
+        return try decode(type, bytes: bytes, of: path)
+    }
+
+    /// - Parameter path: where the bytes are from.
+    /// - Throws: `damagedRecord`, naming the file and the key.
+    package static func decode<Value: Decodable>(
+        _ type: Value.Type, bytes: [UInt8], of path: FilePath
+    ) throws(SessionsError) -> Value {
         do {
             return try decode(type, bytes: bytes)
         } catch {

@@ -1,15 +1,15 @@
 import Block
-import SystemPackage
+package import SystemPackage
 
 /// The registry of activated devices: one JSON file, changed under a lock and replaced as a whole.
 ///
 /// Nothing that waits for udev or for a device happens under the lock: the udev rule's own process
 /// wants it.
-struct Registry: Sendable {
-    struct Document: Codable, Equatable {
+package struct Registry: Sendable {
+    package struct Document: Codable, Equatable {
         static let currentVersion = 2
         var version = currentVersion
-        var activations: [Activation] = []
+        package var activations: [Activation] = []
         /// Every base directory that ever was used, so that its sessions are found again.
         var baseDirectories: [ByteText] = []
 
@@ -41,25 +41,59 @@ struct Registry: Sendable {
 
     /// As it is now, without the lock: the file is whole at any instant.
     func read() throws(SessionsError) -> Document {
-        try readForm().document
+        guard isForRoot, Files.exists(layout.registry) else { return Document() }
+        do {
+            // Whoever could put another there would have devices of his choice mapped.
+            _ = try TrustedPath.ours(layout.stateDirectory)
+        } catch {
+            throw .system(error)
+        }
+        return try readForm().document
     }
 
     private func readForm() throws(SessionsError) -> (document: Document, isCurrent: Bool) {
         guard isForRoot, Files.exists(layout.registry) else { return (Document(), true) }
+        let bytes: [UInt8]
+        do {
+            bytes = try Files.read(layout.registry)
+        } catch {
+            throw .system(error)
+        }
+        return try Self.parse(bytes, of: layout.registry)
+    }
+
+    /// A registry's bytes, in this form or an earlier one.
+    ///
+    /// - Throws: `damagedRecord`.
+    package static func parse(
+        _ bytes: [UInt8], of path: FilePath
+    ) throws(SessionsError) -> (document: Document, isCurrent: Bool) {
+        let (document, isCurrent) = try decode(bytes, of: path)
+        for activation in document.activations {
+            guard let fault = activation.fault else { continue }
+            throw .damagedRecord(path: path.string, reason: fault)
+        }
+        return (document, isCurrent)
+    }
+
+    private static func decode(
+        _ bytes: [UInt8], of path: FilePath
+    ) throws(SessionsError) -> (document: Document, isCurrent: Bool) {
         // Read after every event: what is nearly always so is tried first.
         let current = Swift.Result { () throws(SessionsError) in
-            try JSON.decode(Document.self, from: layout.registry)
+            try JSON.decode(Document.self, bytes: bytes, of: path)
         }
         if case .success(let document) = current, document.version == Document.currentVersion {
             return (document, true)
         }
-        switch try JSON.decode(Form.self, from: layout.registry).version {
+        switch try JSON.decode(Form.self, bytes: bytes, of: path).version {
         case Document.currentVersion: return (try current.get(), true)
         case RegistryVersion1.version:
-            return (try JSON.decode(RegistryVersion1.self, from: layout.registry).document, false)
+            let first = try JSON.decode(RegistryVersion1.self, bytes: bytes, of: path)
+            return (first.document, false)
         case let version:
             throw .damagedRecord(
-                path: layout.registry.string,
+                path: path.string,
                 reason: "its version is \(version), and this dmsnap knows "
                     + "\(RegistryVersion1.version) and \(Document.currentVersion)")
         }

@@ -2,7 +2,6 @@ import Block
 public import ExceptionStore
 import SessionArchive
 public import SystemPackage
-import TOMLKit
 
 /// `/etc/dmsnap/dmsnap.toml`.
 public struct Configuration: Sendable {
@@ -63,9 +62,26 @@ public struct Configuration: Sendable {
             guard try FileStatus(path).kind == .regular else {
                 throw refusal("it is no regular file")
             }
-            bytes = try Files.read(path, limit: 1 << 20)
+            let there = try TrustedPath(path)
+            try there.requireOurs()
+            bytes = try Files.read(there.path, limit: 1 << 20)
+        } catch let error as SystemError where error.refusal != nil {
+            throw refusal("\(error)")
         } catch {
             throw .from(error)
+        }
+        try self.init(parsing: bytes, of: path, layout: layout)
+    }
+
+    /// A configuration file's bytes.
+    ///
+    /// - Throws: `configuration`.
+    package init(
+        parsing bytes: [UInt8], of path: FilePath, layout: Layout
+    ) throws(SessionsError) {
+        self.init(layout: layout)
+        func refusal(_ reason: String) -> SessionsError {
+            .configuration(path: path.string, reason: reason)
         }
         guard !bytes.isEmpty else {
             throw refusal("it is empty, as a power cut leaves a file; write it again")
@@ -76,53 +92,51 @@ public struct Configuration: Sendable {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw refusal("it is no UTF-8")
         }
-        // The parser's strings end there without a word.
+        // A path's end would be there, without a word.
         guard !text.contains("\\u0000"), !text.contains("\\U00000000") else {
             throw refusal("it has a zero character (\\u0000) in it, which no value can have")
         }
-        let table: TOMLTable
+        let settings: SettingsText
         do {
-            table = try TOMLTable(string: text)
-        } catch let error as TOMLParseError {
-            throw refusal("line \(error.source.begin.line): \(error.description)")
+            settings = try SettingsText(text)
         } catch {
-            throw refusal("it is no TOML: \(error)")
+            throw refusal("line \(error.line): \(error.reason)")
         }
-        for (section, value) in table {
-            guard let entries = value.table else {
+        for entry in settings.entries {
+            guard entry.words.count > 1 else {
                 throw refusal(
-                    "\(section) is no section; there are [sessions], [store], [archive] "
+                    "\(entry.words[0]) is in no section; there are [sessions], [store], [archive] "
                         + "and [restore]")
             }
-            for (key, value) in entries {
-                try set("\(section).\(key)", value, refusal)
-            }
+            try set(entry.words.joined(separator: "."), entry.value, refusal)
         }
     }
 
     private mutating func set(
-        _ key: String, _ value: any TOMLValueConvertible, _ refusal: (String) -> SessionsError
+        _ key: String, _ value: SettingsText.Value, _ refusal: (String) -> SessionsError
     ) throws(SessionsError) {
         func flag() throws(SessionsError) -> Bool {
-            guard let flag = value.bool else { throw refusal("\(key) is neither true nor false") }
+            guard case .flag(let flag) = value else {
+                throw refusal("\(key) is neither true nor false")
+            }
             return flag
         }
         func number(in range: ClosedRange<Int>) throws(SessionsError) -> Int {
-            guard let number = value.int, range.contains(number) else {
+            guard case .number(let number) = value, range.contains(number) else {
                 throw refusal(
                     "\(key) is not between \(range.lowerBound) and \(range.upperBound)")
             }
             return number
         }
         func share() throws(SessionsError) -> Share {
-            guard let text = value.string, let share = Share(parsing: text) else {
+            guard case .string(let text) = value, let share = Share(parsing: text) else {
                 throw refusal("\(key) is neither a size (\"10G\") nor a part (\"5%\")")
             }
             return share
         }
         switch key {
         case "sessions.directory":
-            guard let text = value.string, FilePath(text).isAbsolute else {
+            guard case .string(let text) = value, FilePath(text).isAbsolute else {
                 throw refusal("\(key) is no absolute path")
             }
             // It stands for what could not be read, in whatever wrote this.
@@ -133,7 +147,7 @@ public struct Configuration: Sendable {
         case "sessions.keep-empty":
             keepsEmptySessions = try flag()
         case "store.chunk-size":
-            guard let text = value.string, let size = try? ChunkSize(parsing: text) else {
+            guard case .string(let text) = value, let size = try? ChunkSize(parsing: text) else {
                 throw refusal("\(key) is no chunk size: \"4K\" to \"1G\", a power of two")
             }
             chunkSize = size

@@ -57,13 +57,13 @@ public enum MonitorLauncher {
         let reading = FileDescriptor(rawValue: ends[0])
         let writing = FileDescriptor(rawValue: ends[1])
         defer { try? reading.close() }
-        let process = unsafe withArguments([executable, "monitor", "--ready-descriptor", "3"]) {
+        let result = unsafe withArguments([executable, "monitor", "--ready-descriptor", "3"]) {
             unsafe clinux_spawn_detached(
                 executable, $0, layout.monitorLog.string, writing.rawValue)
         }
         let code = Errno(rawValue: errno)
         try writing.close()
-        guard process > 0 else {
+        guard result == 0 else {
             throw SystemError(operation: "spawn", path: executable, errno: code)
         }
         // One byte when it is ready; the end of the file if it died before.

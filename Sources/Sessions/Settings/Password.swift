@@ -1,4 +1,4 @@
-import Block
+public import Block
 import CCrypt
 import CLinux
 import Glibc
@@ -39,12 +39,12 @@ public struct ServicePassword: Sendable {
     ///   - old: the present one; not needed while none is set.
     ///   - new: 1 to 511 bytes without a zero byte.
     /// - Throws: `wrongPassword`, `passfile` if `new` can't be a password.
-    public func set(_ new: [UInt8], old: [UInt8]?) throws(SessionsError) {
+    public func set(_ new: Secret, old: Secret?) throws(SessionsError) {
         if isSet {
             guard let old else { throw .wrongPassword }
             try verify(old)
         }
-        guard !new.isEmpty, new.count <= Self.limit, !new.contains(0) else {
+        guard new.count > 0, new.count <= Self.limit, !new.contains(0) else {
             throw .passfile(
                 path: "(new password)", reason: "a password has 1 to \(Self.limit) bytes, none zero"
             )
@@ -68,7 +68,7 @@ public struct ServicePassword: Sendable {
     /// wrong one holds up all of them.
     ///
     /// - Throws: `wrongPassword` after a pause, `noPassword`.
-    public func verify(_ password: [UInt8]) throws(SessionsError) {
+    public func verify(_ password: Secret) throws(SessionsError) {
         guard isSet else { throw .noPassword }
         try asSessionsError {
             try Files.makeDirectory(layout.runDirectory)
@@ -76,7 +76,9 @@ public struct ServicePassword: Sendable {
         }
     }
 
-    private func check(_ password: [UInt8]) throws {
+    private func check(_ password: Secret) throws {
+        // Whoever could put another hash there would have a password of his own.
+        _ = try TrustedPath.ours(layout.password.removingLastComponent())
         var stored = try Files.read(layout.password, limit: 4096)
         if stored.last == UInt8(ascii: "\n") { stored.removeLast() }
         // What a power cut can leave is no wrong guess, and no password gets past it.
@@ -94,24 +96,23 @@ public struct ServicePassword: Sendable {
         }
     }
 
-    private static func hash(_ password: [UInt8], setting: [CChar]) -> [UInt8]? {
-        var phrase = password.map { CChar(bitPattern: $0) } + [0]
-        defer {
-            unsafe phrase.withUnsafeMutableBytes { bytes in
-                if let base = bytes.baseAddress { unsafe explicit_bzero(base, bytes.count) }
-            }
-        }
-        // 32 KiB of libxcrypt's scratch space, which it wipes itself.
+    private static func hash(_ password: Secret, setting: [CChar]) -> [UInt8]? {
+        // 32 KiB of libxcrypt's scratch space; it says that it wipes what it had there.
         let data = UnsafeMutablePointer<crypt_data>.allocate(capacity: 1)
-        defer { unsafe data.deallocate() }
-        unsafe memset(data, 0, MemoryLayout<crypt_data>.size)
-        guard
-            let result = unsafe crypt_rn(
-                phrase, setting, data, Int32(MemoryLayout<crypt_data>.size))
-        else { return nil }
-        // A failure is marked by a `*` that no hash starts with (crypt(3)).
-        let text = unsafe String(cString: result)
-        return text.hasPrefix("*") ? nil : Array(text.utf8)
+        let size = MemoryLayout<crypt_data>.size
+        defer {
+            unsafe explicit_bzero(data, size)
+            unsafe data.deallocate()
+        }
+        unsafe memset(data, 0, size)
+        return unsafe password.withBytes { bytes -> [UInt8]? in
+            guard let phrase = unsafe bytes.bindMemory(to: CChar.self).baseAddress,
+                let result = unsafe crypt_rn(phrase, setting, data, Int32(size))
+            else { return nil }
+            // A failure is marked by a `*` that no hash starts with (crypt(3)).
+            let text = unsafe String(cString: result)
+            return text.hasPrefix("*") ? nil : Array(text.utf8)
+        }
     }
 
     /// Takes as long for any two strings of one length, so that time tells nothing of where they
@@ -128,39 +129,42 @@ public struct ServicePassword: Sendable {
     ///
     /// - Parameter path: a regular file, a FIFO or another name of a pipe (`/dev/stdin`,
     ///   `/dev/fd/63`), which are read to their end; `-` is standard input.
-    /// - Throws: `passfile` if it can't be read, or if it is a file that others than its owner may
-    ///   read.
-    public static func read(passfile path: FilePath) throws(SessionsError) -> [UInt8] {
+    /// - Throws: `passfile` if it can't be read, if it is a file that others than its owner may read, or
+    ///   if others than root, the caller and its owner could put another file in its place.
+    public static func read(passfile path: FilePath) throws(SessionsError) -> Secret {
         let isInput = path == "-"
         func refusal(_ reason: String) -> SessionsError {
             .passfile(path: isInput ? "(standard input)" : path.string, reason: reason)
         }
-        var bytes: [UInt8]
+        let password: Secret
         do {
             if isInput {
-                bytes = try readAll(.standardInput, refusal)
+                password = try readAll(.standardInput, refusal)
             } else {
+                let there = try TrustedPath(path, trusting: FileStatus(path).owner)
                 let file = try FileDescriptor.open(
-                    path, .readOnly, options: [.closeOnExec, .init(rawValue: O_NOCTTY)])
-                bytes = try file.closeAfter { try readAll(file, refusal) }
+                    there.path, .readOnly, options: [.closeOnExec, .init(rawValue: O_NOCTTY)])
+                password = try file.closeAfter { try readAll(file, refusal) }
             }
+        } catch let error as SystemError {
+            throw refusal(error.refusal == nil ? "it can't be read: \(error.errno)" : "\(error)")
         } catch let error as Errno {
             throw refusal("it can't be read: \(error)")
         } catch {
             throw .from(error)
         }
-        if bytes.last == UInt8(ascii: "\n") {
-            bytes.removeLast()
-            if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
+        if password.last == UInt8(ascii: "\n") {
+            password.removeLast()
+            if password.last == UInt8(ascii: "\r") { password.removeLast() }
         }
-        guard !bytes.isEmpty else { throw refusal("it is empty") }
-        return bytes
+        guard password.count > 0 else { throw refusal("it is empty") }
+        return password
     }
 
     /// All that a regular file for its owner alone has, or that comes through a pipe.
     private static func readAll(
         _ file: FileDescriptor, _ refusal: (String) -> SessionsError
-    ) throws -> [UInt8] {
+    ) throws -> Secret {
         // Of what was opened, not of the name: that may be another file by now.
         var status = stat()
         guard unsafe fstat(file.rawValue, &status) == 0 else { throw Errno(rawValue: errno) }
@@ -173,18 +177,14 @@ public struct ServicePassword: Sendable {
         case S_IFIFO, S_IFSOCK: break
         default: throw refusal("it is neither a regular file nor a pipe")
         }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 1024)
-        while true {
-            let count = try unsafe buffer.withUnsafeMutableBytes {
-                try unsafe file.read(into: $0)
-            }
-            if count == 0 { return bytes }
-            bytes += buffer.prefix(count)
-            guard bytes.count <= limit + 2 else {
+        // A line's end more, and one byte more than that.
+        let password = Secret(capacity: limit + 3)
+        while try password.read(from: file) > 0 {
+            guard password.count <= limit + 2 else {
                 throw refusal("it is too long: a password has at most \(limit) bytes")
             }
         }
+        return password
     }
 
     /// Makes this process one that leaves no core and that nobody of the same user can look into.

@@ -109,7 +109,9 @@ struct Rig {
         #expect(after == before, "the test left something behind")
     }
 
-    private static func prepareMachine() async throws -> Leftovers {
+    /// Looks whether tests can run here, and sets the service's password.
+    @discardableResult
+    static func prepareMachine() async throws -> Leftovers {
         guard Files.exists("/dev/mapper/control"), Files.exists(FilePath(Dmsnap.program)),
             geteuid() == 0
         else { throw NoDeviceMapper() }

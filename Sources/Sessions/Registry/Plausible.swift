@@ -1,0 +1,66 @@
+import Block
+import ExceptionStore
+import SystemPackage
+
+// What a file of ours may say. JSON that parses can still hold numbers that nobody ever wrote there, and
+// sums and products are made of them, names and paths of the texts.
+
+/// Stores and sessions are counted from 0 or 1, one at a time.
+private let numbers = 0...Int(Int32.max)
+
+/// The most bytes that a file or device can have (off_t).
+private let mostBytes = UInt64(Int64.max)
+
+extension SessionRecord {
+    /// Why this can't be a session's; nil if it can.
+    package var fault: String? {
+        guard version == Self.currentVersion else {
+            return "its version is \(version), and this dmsnap knows \(Self.currentVersion)"
+        }
+        guard numbers.contains(index) else { return "index is not what it should be" }
+        guard numbers.contains(store) else { return "store is not what it should be" }
+        guard size.bytes <= mostBytes else { return "size is not what it should be" }
+        guard (try? ChunkSize(chunkSize)) != nil else {
+            return "chunkSize is not what it should be"
+        }
+        return nil
+    }
+}
+
+extension Activation {
+    /// Why this can't be in a registry; nil if it can.
+    package var fault: String? {
+        // It is in the names of locks, directories and devices.
+        let isName =
+            !id.isEmpty
+            && id.utf8.allSatisfy { byte in
+                UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte || byte == UInt8(ascii: "-")
+                    || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte
+            }
+        guard isName, id.utf8.count <= 64 else { return "id is not what it should be" }
+        guard !name.text.isEmpty, !name.text.contains("/") else {
+            return "name is not what it should be"
+        }
+        var stores = [store]
+        if case .exchanging(_, let next) = state { stores.append(next) }
+        guard stores.allSatisfy({ numbers.contains($0.number) }) else {
+            return "\(name): a store's number is not what it should be"
+        }
+        guard numbers.contains(chain.index) else {
+            return "\(name): chain.index is not what it should be"
+        }
+        guard size.bytes > 0, size.bytes <= mostBytes else {
+            return "\(name): size is not what it should be"
+        }
+        guard sector >= 512, sector & (sector - 1) == 0 else {
+            return "\(name): sector is not what it should be"
+        }
+        guard (try? ChunkSize(chunkSize)) != nil else {
+            return "\(name): chunkSize is not what it should be"
+        }
+        guard base.path.path.isAbsolute else {
+            return "\(name): base.path is not what it should be"
+        }
+        return nil
+    }
+}

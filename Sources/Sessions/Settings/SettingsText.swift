@@ -1,0 +1,182 @@
+/// A settings file's text: of TOML (toml.io, 1.0.0) what settings need. Sections in brackets, and keys
+/// with a string in one line, a whole number, true or false; and comments.
+///
+/// What else TOML has (fractions, dates, arrays, tables in one line, strings of several lines) no key
+/// takes, and it is refused.
+struct SettingsText {
+    enum Value: Hashable {
+        case string(String)
+        case number(Int)
+        case flag(Bool)
+    }
+
+    struct Entry: Hashable {
+        /// The section and the key; or only a key, or more than one.
+        let words: [String]
+        let value: Value
+    }
+
+    struct Fault: Error {
+        let line: Int
+        let reason: String
+    }
+
+    /// In the file's order; none twice.
+    private(set) var entries: [Entry] = []
+
+    init(_ text: String) throws(Fault) {
+        var scalars = text.unicodeScalars[...]
+        if scalars.first == "\u{FEFF}" { scalars.removeFirst() }
+        var section: [String] = []
+        var sections: Set<[String]> = []
+        var keys: Set<[String]> = []
+        let lines = scalars.split(separator: "\n", omittingEmptySubsequences: false)
+        for (index, var line) in lines.enumerated() {
+            if line.last == "\r" { line.removeLast() }
+            var parser = Line(number: index + 1, rest: line)
+            try parser.refuseControls()
+            if parser.isAtEnd { continue }
+            if parser.take("[") {
+                section = try parser.words()
+                guard parser.take("]") else { throw parser.fault("a section is [name]") }
+                guard sections.insert(section).inserted else {
+                    throw parser.fault("[\(section.joined(separator: "."))] is there twice")
+                }
+            } else {
+                let words = section + (try parser.words())
+                let name = words.joined(separator: ".")
+                guard parser.take("=") else { throw parser.fault("\(name) has no = behind it") }
+                entries.append(Entry(words: words, value: try parser.value(of: name)))
+                guard keys.insert(words).inserted else {
+                    throw parser.fault("\(name) is there twice")
+                }
+            }
+            guard parser.isAtEnd else { throw parser.fault("there is something behind its end") }
+        }
+    }
+}
+
+/// What is left of a line.
+private struct Line {
+    let number: Int
+    var rest: Substring.UnicodeScalarView
+
+    func fault(_ reason: String) -> SettingsText.Fault {
+        SettingsText.Fault(line: number, reason: reason)
+    }
+
+    /// TOML takes none but tabs, also in comments.
+    func refuseControls() throws(SettingsText.Fault) {
+        for scalar in rest where scalar.value < 0x20 && scalar != "\t" || scalar.value == 0x7f {
+            throw fault("there is a control character in it")
+        }
+    }
+
+    /// Whether nothing but a comment is left.
+    var isAtEnd: Bool {
+        mutating get {
+            skipSpace()
+            return rest.isEmpty || rest.first == "#"
+        }
+    }
+
+    private mutating func skipSpace() {
+        rest = rest.drop { $0 == " " || $0 == "\t" }
+    }
+
+    /// Takes this one, and the space before it, if it comes next.
+    mutating func take(_ scalar: Unicode.Scalar) -> Bool {
+        skipSpace()
+        guard rest.first == scalar else { return false }
+        rest.removeFirst()
+        return true
+    }
+
+    /// One name, or several with dots between them.
+    mutating func words() throws(SettingsText.Fault) -> [String] {
+        var words: [String] = []
+        repeat {
+            skipSpace()
+            words.append(try name())
+        } while take(".")
+        return words
+    }
+
+    private mutating func name() throws(SettingsText.Fault) -> String {
+        if rest.first == "\"" || rest.first == "'" { return try string() }
+        let name = rest.prefix { scalar in
+            switch scalar {
+            case "a"..."z", "A"..."Z", "0"..."9", "_", "-": true
+            default: false
+            }
+        }
+        guard !name.isEmpty else { throw fault("there is no name where one has to be") }
+        rest = rest.dropFirst(name.count)
+        return String(name)
+    }
+
+    mutating func value(of name: String) throws(SettingsText.Fault) -> SettingsText.Value {
+        skipSpace()
+        if rest.first == "\"" || rest.first == "'" { return .string(try string()) }
+        let word = rest.prefix { $0 != " " && $0 != "\t" && $0 != "#" }
+        rest = rest.dropFirst(word.count)
+        switch String(word) {
+        case "": throw fault("\(name) has no value")
+        case "true": return .flag(true)
+        case "false": return .flag(false)
+        case let text:
+            guard let number = Self.number(text) else {
+                throw fault("\(name) is no string, no whole number, and neither true nor false")
+            }
+            return .number(number)
+        }
+    }
+
+    /// Decimal with a sign or without, or with 0x, 0o, 0b before it; `_` between two digits is left out.
+    private static func number(_ text: String) -> Int? {
+        var digits = text[...]
+        var radix = 10
+        for (prefix, other) in [("0x", 16), ("0o", 8), ("0b", 2)] where digits.hasPrefix(prefix) {
+            radix = other
+            digits = digits.dropFirst(2)
+        }
+        let sign = radix == 10 && digits.hasPrefix("-") ? "-" : ""
+        if radix == 10, digits.hasPrefix("-") || digits.hasPrefix("+") { digits.removeFirst() }
+        let groups = digits.split(separator: "_", omittingEmptySubsequences: false)
+        let plain = groups.joined()
+        guard groups.allSatisfy({ !$0.isEmpty }), plain.allSatisfy({ $0.isASCII && $0.isHexDigit }),
+            radix != 10 || plain == "0" || !plain.hasPrefix("0")
+        else { return nil }
+        return Int(sign + plain, radix: radix)
+    }
+
+    /// In `"` with escapes, or in `'` as it is.
+    private mutating func string() throws(SettingsText.Fault) -> String {
+        let quote = rest.removeFirst()
+        guard !rest.starts(with: [quote, quote]) else {
+            throw fault("a string is in one line, in one \(quote) on either side")
+        }
+        var text = String.UnicodeScalarView()
+        while let scalar = rest.popFirst() {
+            if scalar == quote { return String(text) }
+            text.append(scalar == "\\" && quote == "\"" ? try escape() : scalar)
+        }
+        throw fault("a string has no \(quote) at its end")
+    }
+
+    private mutating func escape() throws(SettingsText.Fault) -> Unicode.Scalar {
+        let plain: [Unicode.Scalar: Unicode.Scalar] = [
+            "b": "\u{8}", "t": "\t", "n": "\n", "f": "\u{C}", "r": "\r", "\"": "\"", "\\": "\\",
+        ]
+        let letter = rest.popFirst()
+        if let letter, let meant = plain[letter] { return meant }
+        let length = letter == "u" ? 4 : letter == "U" ? 8 : 0
+        let digits = rest.prefix(length)
+        guard length > 0, digits.count == length,
+            digits.allSatisfy({ $0.isASCII && $0.properties.isASCIIHexDigit }),
+            let code = UInt32(String(digits), radix: 16), let scalar = Unicode.Scalar(code)
+        else { throw fault("there is no such escape in a string") }
+        rest = rest.dropFirst(length)
+        return scalar
+    }
+}
