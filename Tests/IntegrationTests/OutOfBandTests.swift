@@ -154,8 +154,6 @@ extension IntegrationTests {
                 let next = try await rig.mounted("rm f g; echo y > y")
                 try await rig.restore(next)
                 #expect(try await rig.checksum() == after)
-                try await rig.deactivate()
-                try await sh("umount \(rig.base)")
             }
             try await sh("rm \(Self.configuration)")
         }
@@ -202,8 +200,6 @@ extension IntegrationTests {
                 let next = try await rig.mounted("echo x > x")
                 try await rig.restore(next)
                 #expect(try await rig.checksum() == middle)
-                try await rig.deactivate()
-                try await sh("umount \(rig.base)")
             }
         }
     }
