@@ -12,10 +12,9 @@ public enum FileSystemCondition: String, Hashable, Sendable, Codable {
 
     /// What an open device or an image file holds, by libblkid and by the file system's own fields.
     ///
-    /// Reads a few KiB, of XFS up to 4 MiB of its log, from the device where the page cache may be older:
-    /// some file systems write past it. What one has in memory only isn't seen.
+    /// Reads a few KiB, of XFS up to 4 MiB of its log. A mounted device's page cache may be older than
+    /// what the file system has in memory.
     public init(of device: borrowing OwnedDescriptor) throws(SystemError) {
-        device.forget(0..<1 << 20)
         // What can't be told apart is nothing to read fields of.
         try self.init(of: device, type: (try? Contents(probing: device))?.type)
     }

@@ -158,15 +158,6 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         }
     }
 
-    /// Has the page cache forget what it has of a range and nobody has changed, so that the next read
-    /// sees what the device holds (POSIX_FADV_DONTNEED). Unlike `dropCache` it leaves a mounted file
-    /// system's own buffers alone.
-    package func forget(_ range: Range<UInt64>) {
-        _ = posix_fadvise(
-            descriptor.rawValue, off_t(clamping: range.lowerBound),
-            off_t(clamping: range.upperBound - range.lowerBound), POSIX_FADV_DONTNEED)
-    }
-
     /// Has the kernel start reading a range into the page cache (POSIX_FADV_WILLNEED).
     ///
     /// The kernel takes no more at a time than the device's readahead, and drops the rest silently;

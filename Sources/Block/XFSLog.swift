@@ -24,7 +24,6 @@ struct XFSLog {
         guard let log = XFSLog(superblock: superblock, size: try device.size()) else {
             return .unknown
         }
-        device.forget(log.start..<log.start + log.blocks * block)
         switch try log.head(device) {
         case .nowhere: return .unknown
         case .never: return .clean

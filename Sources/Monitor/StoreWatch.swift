@@ -16,11 +16,12 @@ struct StoreWatch {
     /// Looks at one device's store.
     mutating func look(_ one: Watched) throws(SessionsError) {
         try tell(one.fault, of: one)
+        let room = service.observer.room(one)
         switch one.usage {
         case .invalid: return try giveUpInvalid(one)
         case .taken(let used, let limit, _):
-            if let emergency = service.observer.emergency(one) { return try giveUp(one, emergency) }
-            warn(one, used: used.bytes, limit: limit.bytes)
+            if let emergency = room?.emergency { return try giveUp(one, emergency) }
+            warn(one, used: used.bytes, limit: limit.bytes, fileSystem: room?.percent ?? 0)
         case nil where one.activation.store.health == .sound:
             if try service.observer.markTakenAway(one) {
                 said.insert("bare \(one.activation.id)")
@@ -34,7 +35,7 @@ struct StoreWatch {
             return
         case nil: break
         }
-        tellOfRoom(one)
+        tell(room, of: one)
     }
 
     /// What is seen to be wrong, at once.
@@ -81,10 +82,8 @@ struct StoreWatch {
             """)
     }
 
-    private mutating func warn(_ one: Watched, used: UInt64, limit: UInt64) {
-        let percent = max(
-            limit == 0 ? 0 : Int(used / max(1, limit / 100)),
-            service.observer.fileSystemPercent(one) ?? 0)
+    private mutating func warn(_ one: Watched, used: UInt64, limit: UInt64, fileSystem: Int) {
+        let percent = max(limit == 0 ? 0 : Int(used / max(1, limit / 100)), fileSystem)
         guard percent >= service.configuration.warnPercent,
             said.insert("full \(one.activation.id) \(one.activation.store.number)").inserted
         else { return }
@@ -97,10 +96,10 @@ struct StoreWatch {
 
     /// Too little room for the next store, and none for the present one: two things to know, and the
     /// end of either.
-    private mutating func tellOfRoom(_ one: Watched) {
+    private mutating func tell(_ room: Room?, of one: Watched) {
         let (short, bare) = ("short \(one.activation.id)", "bare \(one.activation.id)")
         let path = one.activation.path
-        if let shortage = service.observer.shortage(one) {
+        if let shortage = room?.shortage {
             if said.insert(short).inserted {
                 log.warning("\(path): \(shortage); its next mount won't be captured")
             }

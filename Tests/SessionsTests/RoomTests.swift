@@ -137,9 +137,9 @@ import Testing
         try world.scribble()
         let observer = try world.service().observer
         let watched = try #require(observer.watched().first)
-        #expect(observer.emergency(watched) == nil)
+        #expect(observer.room(watched)?.emergency == nil)
         world.kernel.free = ByteCount(500 << 20)
-        let emergency = try #require(observer.emergency(watched))
+        let emergency = try #require(observer.room(watched)?.emergency)
         #expect(try observer.giveUp(watched, emergency))
         // Another store has taken over since, or nothing has.
         #expect(try world.service().status().first?.captured == false)

@@ -92,7 +92,7 @@ extension Lifecycle {
             stack: stack, finder: finder, device: device, loop: loop
         ).run()
         let base = try prepareBase(directory ?? configuration.sessionsDirectory)
-        if let shortage = shortage(in: base.path.path) {
+        if let shortage = room(in: base.path.path)?.shortage {
             throw SessionsError.noRoom(device: device, reason: shortage)
         }
         let chunk = chunkSize ?? configuration.chunkSize
@@ -172,6 +172,14 @@ extension Lifecycle {
         }
     }
 
+    /// Makes the present store, with the registry knowing which file it is, and attaches it.
+    func makeStore(of activation: Activation) throws -> DeviceNumber {
+        let number = activation.store.number
+        let file = try stack.makeStore(activation, number, limit: configuration.storeLimit)
+        try registry.change(activation.id) { $0.store.file = file }
+        return try stack.attachStore(activation, in: activation.armedDirectory(number))
+    }
+
     private func build(
         _ activation: Activation, loop taken: FilePath?, undo: inout Undo
     ) throws {
@@ -185,9 +193,7 @@ extension Lifecycle {
         let directory = activation.armedDirectory(number)
         undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
         undo.add("detaching the store") { try stack.detachStore(in: directory) }
-        let file = try stack.makeStore(activation, number, limit: configuration.storeLimit)
-        try registry.change(activation.id) { $0.store.file = file }
-        let store = try stack.attachStore(activation, in: directory)
+        let store = try makeStore(of: activation)
         let source = try stack.source(activation)
         // What a restore is measured by is what was there when the store was armed, and is there
         // after a power cut, too.

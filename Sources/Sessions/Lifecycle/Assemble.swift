@@ -129,10 +129,7 @@ extension Lifecycle {
             if activation.store.isAbsent {
                 try Files.makeDirectory(directory)
             } else {
-                let file = try stack.makeStore(
-                    activation, activation.store.number, limit: configuration.storeLimit)
-                try registry.change(activation.id) { $0.store.file = file }
-                loop = try stack.attachStore(activation, in: directory)
+                loop = try makeStore(of: activation)
             }
             let merging = try merger.attachAgain(activation, undo: &undo)
             undo.add("removing the tables") { try stack.removeTables(activation) }

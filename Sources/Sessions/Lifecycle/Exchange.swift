@@ -67,7 +67,7 @@ extension Lifecycle {
         switch activation.state {
         case .armed where try stack.isEmpty(activation): return .nothingToDo
         case .armed(let store)
-        where store.isAbsent && shortage(in: activation.base.path.path) != nil:
+        where store.isAbsent && room(in: activation.base.path.path)?.shortage != nil:
             return .nothingToDo
         case .armed, .open: break
         // The next store's baseline would be half of what is being restored.
@@ -91,7 +91,7 @@ extension Lifecycle {
         let quiet = try stack.quiet(activation)
         let held = quiet.held ?? (hasMissedNothing(activation.store, quiet) ? 0 : nil)
         var next = Store(number: number + 1, baseline: quiet.fingerprint)
-        if let shortage = shortage(in: activation.base.path.path) {
+        if let shortage = room(in: activation.base.path.path)?.shortage {
             next.invalidate(shortage)
             next.writes = quiet.writes
         }

@@ -28,7 +28,7 @@ extension Lifecycle {
         let outcome = try close(
             activation, Ending(end: now, isInterrupted: true, doubt: doubt))
         var next = Store(number: activation.store.number + 1, baseline: now)
-        if merge == nil, let shortage = shortage(in: activation.base.path.path) {
+        if merge == nil, let shortage = room(in: activation.base.path.path)?.shortage {
             next.invalidate(shortage)
             // Of an origin that is about to be made.
             next.writes = 0

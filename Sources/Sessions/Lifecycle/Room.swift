@@ -1,26 +1,42 @@
 import Block
 import SystemPackage
 
-/// Room for stores: what is free where they lie, and what is kept free of them.
-extension Lifecycle {
-    /// Why no new store is made in a directory: less is free than is kept for everybody else. nil if
-    /// there is room, or nobody can tell.
-    func shortage(in base: FilePath) -> String? {
-        guard let space = try? kernel.freeSpace(base) else { return nil }
-        let reserve = configuration.reserve(of: space.size)
-        guard space.free < reserve else { return nil }
+/// What is free where stores lie, and what is kept free for everybody else, at one look.
+public struct Room: Sendable {
+    let base: FilePath
+    let free: ByteCount
+    let size: ByteCount
+    let reserve: ByteCount
+
+    /// Why no new store is made: less is free than is kept for others; nil if there is room.
+    public var shortage: String? {
+        guard free < reserve else { return nil }
         return
-            "\(space.free.bytes) bytes are free in the file system of \(base), and \(reserve.bytes) "
+            "\(free.bytes) bytes are free in the file system of \(base), and \(reserve.bytes) "
             + "are kept for others (store.reserve in the configuration)"
     }
 
     /// Why a store that captures has to go, while its session runs: half of what is kept for others is
-    /// gone, and nobody stops it.
-    func emergency(_ activation: Activation) -> String? {
-        guard let space = try? kernel.freeSpace(activation.base.path.path),
-            space.free.bytes < configuration.reserve(of: space.size).bytes / 2
-        else { return nil }
-        return "its store was given up, since \(shortage(in: activation.base.path.path) ?? "")"
+    /// gone, and nobody stops it. nil if it can stay.
+    public var emergency: String? {
+        guard let shortage, free.bytes < reserve.bytes / 2 else { return nil }
+        return "its store was given up, since \(shortage)"
+    }
+
+    /// How full the file system is, 0 to 100.
+    public var percent: Int {
+        size.bytes == 0 ? 0 : Int(100 - min(100, free.bytes * 100 / size.bytes))
+    }
+}
+
+/// Stores that have to go, or can't come, for want of room.
+extension Lifecycle {
+    /// Looks at a sessions' directory; nil where nobody can tell.
+    func room(in base: FilePath) -> Room? {
+        guard let space = try? kernel.freeSpace(base) else { return nil }
+        return Room(
+            base: base, free: space.free, size: space.size,
+            reserve: configuration.reserve(of: space.size))
     }
 
     /// Lets go of the present store under a running session, which is lost, and of what it takes. The

@@ -114,13 +114,10 @@ public struct Observer: Sendable {
             watched.activation.id, store: watched.activation.store.number, reason)
     }
 
-    /// Why no new store would be made now: too little is free; nil if there is room.
-    public func shortage(_ watched: Watched) -> String? {
-        lifecycle.shortage(in: watched.activation.base.path.path)
+    /// What is free where its store lies; nil where nobody can tell.
+    public func room(_ watched: Watched) -> Room? {
+        lifecycle.room(in: watched.activation.base.path.path)
     }
-
-    /// Why a store has to go under its session: next to nothing is free; nil if there is room.
-    public func emergency(_ watched: Watched) -> String? { lifecycle.emergency(watched.activation) }
 
     /// Looks at a store again that seemed to be gone or another, while nobody renames it, and keeps, on
     /// disk, that it is lost if it is.
@@ -170,14 +167,6 @@ public struct Observer: Sendable {
     /// Opens a session as the rule would, where the rule did not.
     public func openSession(_ watched: Watched) throws(SessionsError) -> OpeningOutcome {
         try lifecycle.openSession(watched.activation.id, use: watched.uses.first)
-    }
-
-    /// How full the file system of the present store is, 0 to 100.
-    public func fileSystemPercent(_ watched: Watched) -> Int? {
-        guard let space = try? kernel.freeSpace(watched.activation.base.path.path),
-            space.size.bytes > 0
-        else { return nil }
-        return Int(100 - min(100, space.free.bytes * 100 / space.size.bytes))
     }
 
     /// Runs `body` under the registry's lock if nothing is activated, so that nothing can be
