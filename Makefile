@@ -15,8 +15,6 @@ RELEASE  = .build/release
 STAGE    = .build/stage
 RESULTS  = .build/results
 RELEASE_FLAGS = -c release --static-swift-stdlib -Xswiftc -static-stdlib
-# Tests are compiled as debug builds are, but optimized: their simulations take a tenth of the time.
-TEST_FLAGS = -Xswiftc -O
 # For a library, unlike for a program, the compiler doesn't say where the static runtime is.
 STATIC_RUNTIME = $(shell dirname $$(dirname $$(realpath $$(command -v $(SWIFT)))))/lib/swift_static/linux
 
@@ -50,18 +48,18 @@ build: ## Build the program, the C library, and everything that is installed.
 	$(SWIFT) build $(RELEASE_FLAGS) --product dmsnap-c -Xlinker -L$(STATIC_RUNTIME)
 
 unit: ## Run the tests that need no device-mapper and no root.
-	$(SWIFT) build $(TEST_FLAGS) --build-tests
-	$(SWIFT) test $(TEST_FLAGS) --skip-build --skip IntegrationTests --skip RebootTests \
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build --skip IntegrationTests --skip RebootTests \
 	    --skip '^SessionsTests' --skip '^MonitorTests'
 	# In a process of their own: their simulated deaths reach into libc's calls.
-	$(SWIFT) test $(TEST_FLAGS) --skip-build --filter '^SessionsTests' --filter '^MonitorTests'
+	$(SWIFT) test --skip-build --filter '^SessionsTests' --filter '^MonitorTests'
 
 integration: build stage ## Run the tests on the kernel's own device-mapper, in User-Mode Linux.
-	$(SWIFT) build $(TEST_FLAGS) --build-tests
+	$(SWIFT) build --build-tests
 	Tests/integrate $(SUITE)
 
 soak: build stage ## Cut the power at every moment of recorded workloads (hours; DMSNAP_CUTS=N for a part).
-	$(SWIFT) build $(TEST_FLAGS) --build-tests
+	$(SWIFT) build --build-tests
 	Tests/soak
 
 fuzz: ## Throw hostile input at the readers, for FUZZ_SECONDS each (default: until interrupted).
@@ -74,7 +72,7 @@ test: FUZZ_SECONDS = 3
 test: setup check unit fuzz integration ## Do all set-up and pass every test.
 
 demo: setup build stage ## Do all set-up and show the main job in User-Mode Linux.
-	$(SWIFT) build $(TEST_FLAGS) --product vm
+	$(SWIFT) build --product vm
 	Tests/demo
 
 check: ## Check format and documentation comments.
@@ -84,7 +82,7 @@ fmt: ## Format the sources.
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
 
 vm: setup build stage ## Open a shell in the machine in which the tests run.
-	$(SWIFT) build $(TEST_FLAGS) --product vm
+	$(SWIFT) build --product vm
 	Tests/vm-shell
 
 .PHONY: stage
@@ -145,7 +143,7 @@ bench: setup build stage ## Measure dmsnap beside fio, dd, pigz, dmsetup and LVM
 	@for package in fio pigz; do \
 	    command -v $$package > /dev/null || apt-get install -y -qq $$package > /dev/null; done
 	$(SWIFT) build -c release --product bench
-	$(SWIFT) build $(TEST_FLAGS) --product vm
+	$(SWIFT) build --product vm
 	Benchmarks/run
 
 clean: ## Remove everything that was built.

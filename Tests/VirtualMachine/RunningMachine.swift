@@ -27,7 +27,8 @@ public final class RunningMachine: Sendable {
     private let relays = DispatchGroup()
 
     /// A kernel that panics aborts; it must not dump the guest's memory on the host.
-    private static let launcher = #"ulimit -c 0; cd "$1" && shift && exec "$0" "$@""#
+    private static let launcher =
+        #"ulimit -c 0; cd "$1" && on=$2 && shift 2 && exec ${on:+taskset -c $on} "$0" "$@""#
 
     /// How long the guest may take to write everything back and shut down.
     private static let shutdownLimit = Duration.seconds(60)
@@ -50,9 +51,13 @@ public final class RunningMachine: Sendable {
             defer { channels.closeGuestEnds() }
             let reaper = try Reaper(directories: directory.directories)
             do throws(MachineError) {
+                let processor = Processor.quietest(kernel: kernel.lastComponent?.string ?? "")
                 child = try Child.start(
                     "/bin/sh",
-                    arguments: ["sh", "-c", Self.launcher, kernel.string, directory.path.string]
+                    arguments: [
+                        "sh", "-c", Self.launcher, kernel.string, directory.path.string,
+                        processor.map(String.init) ?? "",
+                    ]
                         + directory.kernelArguments(machine, interactive: interactive),
                     environment: ["TMPDIR=\(directory.memory)", "PATH=/usr/bin:/bin"],
                     descriptors: channels.guestEnds)

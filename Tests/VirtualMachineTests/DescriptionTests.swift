@@ -19,6 +19,15 @@ import Testing
         #expect(Size(text) == nil)
     }
 
+    @Test(
+        "the kernel's list of processors is read",
+        arguments: [
+            ("0", [0]), ("0-2,5", [0, 1, 2, 5]), ("", []), ("3-1,x", []),
+        ])
+    func processors(_ list: String, _ numbers: [Int]) {
+        #expect(Processor.numbers(in: list) == numbers)
+    }
+
     @Test("a guest's line is understood also with the ends of a terminal, and in pieces")
     func controlLines() {
         var buffer = LineBuffer()
