@@ -105,7 +105,7 @@ struct Rig {
             print(try await Self.diagnosis())
         }
         try await rig.takeDown()
-        let after = try await Leftovers.now()
+        let after = Leftovers.now()
         #expect(after == before, "the test left something behind")
     }
 
@@ -122,7 +122,7 @@ struct Rig {
                 """)
             try await Dmsnap.must(["passwd", "--passfile", Dmsnap.passfile])
         }
-        return try await Leftovers.now()
+        return Leftovers.now()
     }
 
     private static func diagnosis() async throws -> String {
@@ -135,19 +135,26 @@ struct Rig {
     }
 
     private func takeDown() async throws {
-        try await sh("umount -R \(mountPoint) 2>/dev/null || true")
-        for other in try await Dmsnap.status() {
-            _ = try await Dmsnap.call(["deactivate", other.device, "--passfile", Dmsnap.passfile])
+        try await unmountAll(mountPoint)
+        if Machine.hasActivations {
+            for other in try await Dmsnap.status() {
+                _ = try await Dmsnap.call([
+                    "deactivate", other.device, "--passfile", Dmsnap.passfile,
+                ])
+            }
         }
         // Nothing is activated any more, so the monitor ends by itself, with the last archive.
-        try await eventually("the monitor ends") {
-            try await run("pgrep", ["-x", "dmsnap"]).status != 0
-        }
-        try await sh("umount -R \(quoted(base)) 2>/dev/null || true")
+        try await eventually("the monitor ends") { Machine.processes(named: "dmsnap").isEmpty }
+        try await unmountAll(base)
         if let attachment {
             try await sh("device=\(device); directory=\(directory); \(attachment.detach)")
         }
         try await sh("rm -rf \(quoted(directory))")
+    }
+
+    private func unmountAll(_ place: String) async throws {
+        guard Machine.isMounted(below: place) else { return }
+        try await sh("umount -R \(quoted(place)) 2>/dev/null || true")
     }
 
     // What a user does.
@@ -239,19 +246,5 @@ struct Rig {
         if kind == .block { try await sh("blockdev --flushbufs \(device)") }
         let line = try await sh("sha256sum < \(quoted(path))")
         return String(line.prefix(64))
-    }
-}
-
-/// What tests must not leave behind.
-struct Leftovers: Equatable, CustomStringConvertible {
-    let description: String
-
-    static func now() async throws -> Leftovers {
-        Leftovers(
-            description: try await sh(
-                """
-                echo device-mapper:; dmsetup ls; echo loop devices:; losetup -a | grep -v deleted || :
-                echo monitors:; pgrep -x dmsnap || :; echo cookies:; dmsetup udevcookies | tail -n +2
-                """))
     }
 }

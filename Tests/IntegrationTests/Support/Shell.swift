@@ -1,3 +1,4 @@
+import Glibc
 import Subprocess
 import SystemPackage
 
@@ -27,7 +28,7 @@ func run(
         if let key = Environment.Key(rawValue: key) { changes[key] = value }
     }
     let result = try await Subprocess.run(
-        program.hasPrefix("/") ? .path(FilePath(program)) : .name(program),
+        .path(path(of: program)),
         arguments: Arguments(arguments), environment: .inherit.updating(changes),
         output: .string(limit: 64 << 20), error: .string(limit: 1 << 20))
     let status: Int32 =
@@ -37,6 +38,18 @@ func run(
         }
     return Output(
         status: status, out: result.standardOutput, err: result.standardError)
+}
+
+/// Where a program is. Looked for once here: else a process is started for each directory of PATH.
+private func path(of program: String) throws -> FilePath {
+    if program.hasPrefix("/") { return FilePath(program) }
+    let path = unsafe getenv("PATH").map { unsafe String(cString: $0) } ?? ""
+    let places = path.split(separator: ":")
+    for place in places {
+        let file = FilePath(String(place)).appending(program)
+        if unsafe access(file.string, X_OK) == 0 { return file }
+    }
+    throw Errno.noSuchFileOrDirectory
 }
 
 /// Runs a shell script that must succeed, and gives its output without the last newline.
