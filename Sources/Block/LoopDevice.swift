@@ -4,8 +4,8 @@ public import SystemPackage
 
 /// Loop devices: a regular file as a block device (linux/loop.h).
 ///
-/// Ours are attached without autoclear and taken down by hand: one that goes away by itself hides
-/// the bug that let go of it.
+/// Those under stores are attached without autoclear and taken down by hand: one that goes away by itself
+/// hides the bug that let go of it.
 public struct LoopDevice: Hashable, Sendable {
     /// `N` in `/dev/loopN`.
     public let index: Int32
@@ -35,6 +35,27 @@ public struct LoopDevice: Hashable, Sendable {
     public static func attach(
         _ file: FilePath, sector: UInt32 = 512, readOnly: Bool = false
     ) throws(SystemError) -> LoopDevice {
+        try configure(file, sector: sector, readOnly: readOnly, isTemporary: false).loop
+    }
+
+    /// Attaches a file to a free loop device that goes by itself, when nobody has it open any more.
+    public static func attachTemporarily(
+        _ file: FilePath, sector: UInt32 = 512, readOnly: Bool = false
+    ) throws(SystemError) -> TemporaryLoop {
+        let configured = try configure(
+            file, sector: sector, readOnly: readOnly, isTemporary: true)
+        return TemporaryLoop(
+            hold: configured.device, number: try FileStatus(configured.loop.path).deviceNumber)
+    }
+
+    private struct Configured: ~Copyable {
+        let loop: LoopDevice
+        let device: OwnedDescriptor
+    }
+
+    private static func configure(
+        _ file: FilePath, sector: UInt32, readOnly: Bool, isTemporary: Bool
+    ) throws(SystemError) -> Configured {
         let backing = try OwnedDescriptor.open(file, readOnly ? .readOnly : .readWrite)
         let isDirect = takesDirectIO(file)
         let control = try OwnedDescriptor.open("/dev/loop-control", .readWrite)
@@ -47,8 +68,8 @@ public struct LoopDevice: Hashable, Sendable {
             let device = try loop.openWhenThere()
             let result = clinux_loop_configure(
                 device.descriptor.rawValue, backing.descriptor.rawValue, sector, readOnly ? 1 : 0,
-                isDirect ? 1 : 0)
-            if result == 0 { return loop }
+                isDirect ? 1 : 0, isTemporary ? 1 : 0)
+            if result == 0 { return Configured(loop: loop, device: device) }
             guard errno == EBUSY else {
                 throw SystemError(
                     operation: "LOOP_CONFIGURE \(loop.path)", path: file.string,
@@ -142,5 +163,17 @@ public struct LoopDevice: Hashable, Sendable {
             else { return nil }
             return loop
         }
+    }
+}
+
+/// A loop device that is there as long as this value, or whatever has it open meanwhile.
+public final class TemporaryLoop: Sendable {
+    private let hold: OwnedDescriptor
+    /// Its number.
+    public let number: DeviceNumber
+
+    init(hold: consuming OwnedDescriptor, number: DeviceNumber) {
+        self.hold = hold
+        self.number = number
     }
 }

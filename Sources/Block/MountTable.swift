@@ -35,6 +35,13 @@ public enum MountTable {
         try read("/proc/self/mountinfo")
     }
 
+    /// Unmounts the uppermost of what is mounted on a directory.
+    public static func unmount(_ directory: FilePath) throws(SystemError) {
+        try systemCall("umount", directory.string) {
+            unsafe directory.withPlatformString { unsafe umount2($0, 0) }
+        }
+    }
+
     /// The mounts in a file of mountinfo's format (proc_pid_mountinfo(5)).
     static func read(_ path: FilePath) throws(SystemError) -> [Mount] {
         guard let table = unsafe mnt_new_table_from_file(path.string) else {

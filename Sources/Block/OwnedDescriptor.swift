@@ -176,6 +176,12 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// The descriptor, which is the caller's to close from now on.
+    package consuming func kept() -> FileDescriptor {
+        isOpen = false
+        return descriptor
+    }
+
     /// Closes, with the error that the deinitializer could only swallow.
     public consuming func close() throws(SystemError) {
         isOpen = false

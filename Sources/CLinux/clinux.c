@@ -6,6 +6,7 @@
 #include <linux/dm-ioctl.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
@@ -14,8 +15,10 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -44,13 +47,14 @@ dev_t clinux_makedev(unsigned int major, unsigned int minor) { return makedev(ma
 int clinux_loop_get_free(int control_fd) { return ioctl(control_fd, LOOP_CTL_GET_FREE); }
 
 int clinux_loop_configure(
-    int loop_fd, int backing_fd, uint32_t block_size, int read_only, int direct_io) {
+    int loop_fd, int backing_fd, uint32_t block_size, int read_only, int direct_io, int autoclear) {
     struct loop_config config;
     memset(&config, 0, sizeof config);
     config.fd = (uint32_t)backing_fd;
     config.block_size = block_size;
     if (read_only) config.info.lo_flags |= LO_FLAGS_READ_ONLY;
     if (direct_io) config.info.lo_flags |= LO_FLAGS_DIRECT_IO;
+    if (autoclear) config.info.lo_flags |= LO_FLAGS_AUTOCLEAR;
     return ioctl(loop_fd, LOOP_CONFIGURE, &config);
 }
 
@@ -400,4 +404,75 @@ int clinux_loop_keep(int loop_fd) {
     if (ioctl(loop_fd, LOOP_GET_STATUS64, &info)) return -1;
     info.lo_flags &= ~(uint32_t)LO_FLAGS_AUTOCLEAR;
     return ioctl(loop_fd, LOOP_SET_STATUS64, &info);
+}
+
+static void keep_message(int context, char *message, size_t length) {
+    // Each read(2) is one line: "e ext4: …".
+    ssize_t count = read(context, message, length - 1);
+    message[count > 0 ? count : 0] = 0;
+    if (count > 0 && message[count - 1] == '\n') message[count - 1] = 0;
+}
+
+int clinux_mount_detached(
+    const char *type, const char *source, char *const options[], char *message, size_t length) {
+    int mounted = -1;
+    message[0] = 0;
+    int context = fsopen(type, FSOPEN_CLOEXEC);
+    if (context < 0) return -1;
+    int failed = fsconfig(context, FSCONFIG_SET_STRING, "source", source, 0)
+        || fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0);
+    for (size_t i = 0; !failed && options[i]; i++) {
+        char key[256];
+        const char *value = strchr(options[i], '=');
+        if (value) {
+            snprintf(key, sizeof key, "%.*s", (int)(value - options[i]), options[i]);
+            failed = fsconfig(context, FSCONFIG_SET_STRING, key, value + 1, 0);
+        } else {
+            failed = fsconfig(context, FSCONFIG_SET_FLAG, options[i], NULL, 0);
+        }
+    }
+    if (!failed) failed = fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+    if (!failed) {
+        mounted = fsmount(
+            context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    }
+    int cause = errno;
+    if (mounted < 0) keep_message(context, message, length);
+    close(context);
+    errno = cause;
+    return mounted;
+}
+
+int clinux_mount_attach(int mount_fd, const char *directory) {
+    return move_mount(mount_fd, "", AT_FDCWD, directory, MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+static int64_t nanoseconds(struct statx_timestamp time) {
+    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+int clinux_entry(const char *path, struct clinux_entry *entry) {
+    struct statx found;
+    memset(entry, 0, sizeof *entry);
+    int result = statx(
+        AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, &found);
+    if (result != 0) return -1;
+    entry->inode = found.stx_ino;
+    entry->size = found.stx_size;
+    entry->device = makedev(found.stx_rdev_major, found.stx_rdev_minor);
+    entry->modified = nanoseconds(found.stx_mtime);
+    entry->changed = nanoseconds(found.stx_ctime);
+    if (found.stx_mask & STATX_BTIME) entry->born = nanoseconds(found.stx_btime);
+    entry->mode = found.stx_mode;
+    entry->owner = found.stx_uid;
+    entry->group = found.stx_gid;
+    return 0;
+}
+
+int clinux_open_within(int root, const char *path) {
+    struct open_how how;
+    memset(&how, 0, sizeof how);
+    how.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
 }

@@ -56,6 +56,13 @@ public struct AbsentDeviceMapper: DeviceMapping {
     }
 
     /// Fails.
+    public func removeWhenUnused(
+        _ name: DeviceName, in transaction: DeviceMapperTransaction
+    ) throws(DeviceMapperError) {
+        throw reason
+    }
+
+    /// Fails.
     public func table(_ name: DeviceName) throws(DeviceMapperError) -> [Target] { throw reason }
 
     /// Fails.

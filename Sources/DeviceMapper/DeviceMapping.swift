@@ -95,6 +95,10 @@ public protocol DeviceMapping: Sendable {
     func remove(
         _ name: DeviceName, in transaction: DeviceMapperTransaction
     ) throws(DeviceMapperError)
+    /// Has the kernel remove a device as soon as nobody has it open; at once, if nobody has.
+    func removeWhenUnused(
+        _ name: DeviceName, in transaction: DeviceMapperTransaction
+    ) throws(DeviceMapperError)
     func table(_ name: DeviceName) throws(DeviceMapperError) -> [Target]
     /// A target's status line as parameters; nothing for a device that isn't there, which
     /// libdevmapper doesn't tell from one without a table.

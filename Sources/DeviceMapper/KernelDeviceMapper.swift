@@ -152,6 +152,21 @@ public struct KernelDeviceMapper: DeviceMapping {
         }
     }
 
+    /// DM_DEVICE_REMOVE with DM_DEFERRED_REMOVE. Where nothing is removed yet the kernel announces nothing,
+    /// and libdevmapper answers the cookie itself.
+    public func removeWhenUnused(
+        _ name: DeviceName, in transaction: DeviceMapperTransaction
+    ) throws(DeviceMapperError) {
+        try Self.gated { () throws(DeviceMapperError) in
+            try unsafe Self.task(
+                .remove, DM_DEVICE_REMOVE, name,
+                prepare: { task in
+                    unsafe dm_task_deferred_remove(task) != 0
+                        && dm_task_set_cookie(task, &transaction.cookie, 0) != 0
+                })
+        }
+    }
+
     /// DM_DEVICE_TABLE.
     public func table(_ name: DeviceName) throws(DeviceMapperError) -> [Target] {
         try targets(.table, DM_DEVICE_TABLE, name)

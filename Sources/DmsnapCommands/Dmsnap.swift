@@ -16,8 +16,9 @@ public struct Dmsnap: ParsableCommand {
             """,
         version: "dmsnap \(Version.text)",
         subcommands: [
-            Activate.self, Deactivate.self, Status.self, Sessions.self, Show.self, Verify.self,
-            Restore.self, Passwd.self, Doctor.self, Assemble.self, MonitorVerb.self,
+            Activate.self, Deactivate.self, Status.self, Sessions.self, Show.self, Browse.self,
+            Copy.self, Diff.self, Verify.self, Restore.self, Passwd.self, Doctor.self,
+            Assemble.self, MonitorVerb.self,
             SessionOpened.self,
             DeviceClaimed.self,
         ])
@@ -69,7 +70,7 @@ enum VerbFirst {
     /// Options that take a value in the next word.
     static let valued: Set<String> = [
         "--dev", "--session", "--device", "--passfile", "--old-passfile", "--chunk-size",
-        "--store-dir",
+        "--store-dir", "--stop", "--to",
     ]
 
     static func ordered(_ words: [String]) -> [String] {

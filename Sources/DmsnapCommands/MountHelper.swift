@@ -205,13 +205,7 @@ struct MountHelper {
         var command = ["/bin/mount", "-i"] + flags.filter { $0 != "-s" } + ["-t", type]
         if !options.isEmpty { command += ["-o", options.joined(separator: ",")] }
         command += [service.path(of: activation).text, directory]
-        var words = unsafe command.map { unsafe strdup($0) } + [nil]
-        defer { unsafe words.forEach { unsafe free($0) } }
-        let status = unsafe clinux_run_visibly(command[0], &words)
-        guard status >= 0 else {
-            throw SystemError(
-                operation: "spawn", path: command[0], errno: Errno(rawValue: errno))
-        }
+        let status = try Program.run(command)
         return status < 128 ? status : MountStatus.interrupted.rawValue
     }
 }

@@ -13,6 +13,10 @@ public enum SessionsError: Error, Sendable {
     case notActivated(String)
     /// There is no such session.
     case noSuchSession(String)
+    /// There is no such file in the device's file system at that time.
+    case noSuchFile(path: String, session: String)
+    /// Not everything was copied; the program that did it has said why.
+    case notCopied(destination: String)
     /// What an activation captured isn't where the registry says, as where a file system isn't mounted.
     case missingDirectory(device: String, directory: String)
     /// Somebody uses the device, or a session of it is open.
@@ -77,6 +81,11 @@ extension SessionsError: CustomStringConvertible {
             "\(device): not activated; see `dmsnap status` for what is"
         case .noSuchSession(let session):
             "\(session): no such session; see `dmsnap sessions` for what there is"
+        case .noSuchFile(let path, let session):
+            "\(path): there was no such file before session \(session); paths begin at the root of the "
+                + "device's file system, and `dmsnap browse` shows what is there"
+        case .notCopied(let destination):
+            "\(destination): not everything was copied; cp has said why"
         case .missingDirectory(let device, let directory):
             "\(device): \(directory), with what was captured, isn't there; mount the file system that "
                 + "holds it, or, if that is gone for good, make an empty directory of that name"
@@ -156,7 +165,7 @@ extension SessionsError {
     public var exitStatus: ExitStatus {
         switch self {
         case .unsuitable, .configuration: .usage
-        case .noSuchDevice, .notActivated, .noSuchSession, .missingDirectory: .noInput
+        case .noSuchDevice, .notActivated, .noSuchSession, .noSuchFile, .missingDirectory: .noInput
         case .busy: .busy
         case .invalidSession, .damagedRecord, .damagedStore, .damagedChunks, .brokenChain,
             .otherDevice, .notRestored:
@@ -164,7 +173,7 @@ extension SessionsError {
         case .notRoot, .noPassword, .wrongPassword, .passfile: .denied
         case .noDeviceMapper: .noDeviceMapper
         case .interrupted, .restoreFailed, .archiveFailed, .archiveStopped, .monitor,
-            .noRoom:
+            .noRoom, .notCopied:
             .ioError
         case .deviceMapper(let error): error.errno == .resourceBusy ? .busy : .ioError
         case .system(let error) where error.refusal != nil: .usage

@@ -20,6 +20,8 @@ public struct SnapshotService: Sendable {
     public let observer: Observer
     /// Closed sessions, compressed.
     public let archiver: Archiver
+    /// Devices as they were, to look into.
+    public var viewer: Viewer { Viewer(lifecycle: lifecycle) }
     let lifecycle: Lifecycle
 
     init(kernel: any Kernel, registry: Registry, configuration: Configuration) {

@@ -140,6 +140,13 @@ extension SimulatedKernel {
         mapped[name.text] = nil
     }
 
+    /// Nobody closes anything by himself here.
+    package func removeWhenUnused(
+        _ name: DeviceName, in transaction: DeviceMapperTransaction
+    ) throws(DeviceMapperError) {
+        if openCount(name.text) == 0 { try remove(name, in: transaction) }
+    }
+
     /// What a snapshot goes back to is what the origin holds now, and a power cut must not change that.
     private func noteUnflushedOrigin(of table: Target, _ name: String) {
         guard let target = SnapshotTarget(parameters: table.parameters),

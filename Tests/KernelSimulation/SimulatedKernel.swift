@@ -229,6 +229,14 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         return try Steps.elsewhere { () throws(SystemError) in try attach(file) }
     }
 
+    package func attachTemporaryLoop(
+        _ file: FilePath, sector: UInt32, readOnly: Bool
+    ) throws(SystemError) -> TemporaryLoop {
+        // A view needs a kernel that removes devices by itself.
+        throw SystemError(
+            operation: "LOOP_CONFIGURE", path: file.string, errno: .invalidArgument)
+    }
+
     package func loops(
         onInode inode: UInt64, fileSystem: UInt64
     ) throws(SystemError) -> [AttachedLoop] {

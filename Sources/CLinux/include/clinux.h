@@ -19,15 +19,35 @@ dev_t clinux_makedev(unsigned int major, unsigned int minor);
 
 // Loop devices (linux/loop.h).
 int clinux_loop_get_free(int control_fd);
-// LOOP_CONFIGURE: attaches `backing_fd` in one step. No LO_FLAGS_AUTOCLEAR: a loop device that
-// disappears by itself hides the bug that let go of it.
+// LOOP_CONFIGURE: attaches `backing_fd` in one step; with `autoclear` until nobody has `loop_fd`'s device
+// open any more.
 int clinux_loop_configure(
-    int loop_fd, int backing_fd, uint32_t block_size, int read_only, int direct_io);
+    int loop_fd, int backing_fd, uint32_t block_size, int read_only, int direct_io, int autoclear);
 int clinux_loop_clear(int loop_fd);
 // The device and inode number of the backing file, which LOOP_GET_STATUS64 gives unabridged, and the
 // part of it that the loop device has: from `offset` on, `limit` bytes (0: to its end).
 int clinux_loop_backing(
     int loop_fd, uint64_t *device, uint64_t *inode, uint64_t *offset, uint64_t *limit);
+
+// Mounts a device read-only, in no directory (fsopen(2), fsmount(2)): a descriptor of the mount's root,
+// or -1 with errno and, in `message`, what the file system said. `options` are words, `key` or
+// `key=value`, and end with NULL.
+int clinux_mount_detached(
+    const char *type, const char *source, char *const options[], char *message, size_t length);
+// Puts it into a directory (move_mount(2)): 0, or -1 with errno.
+int clinux_mount_attach(int mount_fd, const char *directory);
+
+// What statx(2) says of a file itself, no symbolic link followed; times in nanoseconds since 1970, the
+// birth's 0 where the file system keeps none. 0, or -1 with errno.
+struct clinux_entry {
+    uint64_t inode, size, device;
+    int64_t modified, changed, born;
+    uint32_t mode, owner, group;
+};
+int clinux_entry(const char *path, struct clinux_entry *entry);
+// Opens a path as if `root` were the root directory, `..` and symbolic links in it included, but not what
+// its last component links to (openat2(2), O_PATH): a descriptor, or -1 with errno.
+int clinux_open_within(int root, const char *path);
 
 // Device-mapper's own control device (linux/dm-ioctl.h, DM_DEV_ARM_POLL): after it, poll(2) on
 // `control_fd` reports the next event of any device-mapper device. libdevmapper keeps its own

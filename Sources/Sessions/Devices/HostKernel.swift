@@ -127,6 +127,13 @@ public struct HostKernel: Kernel {
         return (loop.path, try FileStatus(loop.path).deviceNumber)
     }
 
+    /// To the next free loop device, with autoclear.
+    public func attachTemporaryLoop(
+        _ file: FilePath, sector: UInt32, readOnly: Bool
+    ) throws(SystemError) -> TemporaryLoop {
+        try LoopDevice.attachTemporarily(file, sector: sector, readOnly: readOnly)
+    }
+
     /// From the loop devices themselves.
     public func loops(
         onInode inode: UInt64, fileSystem: UInt64

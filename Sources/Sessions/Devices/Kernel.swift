@@ -56,6 +56,10 @@ public protocol Kernel: Sendable {
     func attachLoop(
         _ file: FilePath, sector: UInt32
     ) throws(SystemError) -> (path: FilePath, number: DeviceNumber)
+    /// Attaches a file to a loop device that goes when nobody has it open any more.
+    func attachTemporaryLoop(
+        _ file: FilePath, sector: UInt32, readOnly: Bool
+    ) throws(SystemError) -> TemporaryLoop
     /// Loop devices that a file is attached to, by what it is, whatever its path and though it may
     /// have none any more.
     func loops(

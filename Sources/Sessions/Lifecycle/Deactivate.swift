@@ -18,6 +18,7 @@ extension Lifecycle {
         return try registry.operating(on: found.id) { current in
             guard let activation = try settled(current) else { return nil }
             try refuseOpen(activation)
+            try refuseViewed(activation)
             try refuseUnwritable(activation)
             try merger.refuseToLose(activation)
             let leaving = try registry.change(activation.id) { current throws(SessionsError) in
@@ -66,6 +67,16 @@ extension Lifecycle {
             throw busy(activation, use.description)
         }
         throw busy(activation, "a program has it open")
+    }
+
+    /// Without its origin nobody would keep what a view shows.
+    private func refuseViewed(_ activation: Activation) throws {
+        try stack.removeAbandonedViews(of: activation.id)
+        guard let place = try stack.viewInUse(activation) else { return }
+        throw SessionsError.busy(
+            device: DeviceFinder.path(of: activation).text,
+            reason: "a session of it is looked into, at \(place)",
+            advice: "end that (`dmsnap browse --stop \(place)`), then deactivate")
     }
 
     /// Forgotten now, an activation whose sessions' file system isn't there, or is read-only, would

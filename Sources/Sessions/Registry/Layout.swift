@@ -59,9 +59,19 @@ public struct Layout: Sendable {
         base.appending(".armed").appending("\(activation)-\(store)")
     }
 
+    /// Held by whoever makes this view.
+    func viewLock(_ id: String) -> FilePath {
+        runDirectory.appending("view-\(id).lock")
+    }
+
     /// The store that the kernel merges into the device in an online restore.
     static func merging(in base: FilePath, activation: String) -> FilePath {
         base.appending(".merging").appending(activation)
+    }
+
+    /// Where the stores of views are made, until they have no name any more.
+    static func views(in base: FilePath) -> FilePath {
+        base.appending(".views")
     }
 
     static func session(in base: FilePath, _ name: SessionName) -> FilePath {

@@ -7,6 +7,7 @@ public enum MapperNames {
     /// The store's number follows, so that a new snapshot stands beside the old one. No origin's name
     /// starts like this.
     static let snapshotPrefix = "dmsnapcow-"
+    static let viewPrefix = "dmsnapview-"
     static let uuidPrefix = "DMSNAP-"
 
     /// What is mounted: `/dev/mapper/dmsnap-<name>`.
@@ -35,6 +36,22 @@ public enum MapperNames {
         _ activation: Activation, store: Int
     ) throws(SessionsError) -> DeviceUUID {
         try uuid("\(uuidPrefix)\(activation.id)-cow-\(store)")
+    }
+
+    /// A part of a view, by its random id.
+    static func view(
+        _ id: String, of owner: String, part: String
+    ) throws(SessionsError) -> (name: DeviceName, uuid: DeviceUUID) {
+        (
+            try name("\(viewPrefix)\(id)-\(part)"),
+            try uuid("\(uuidPrefix)\(owner)-view-\(id)-\(part)")
+        )
+    }
+
+    /// Whether a device is a part of a view of this owner's, or, without one, of anybody's.
+    static func isView(uuid: String, of owner: String? = nil) -> Bool {
+        guard let owner else { return uuid.hasPrefix(uuidPrefix) && uuid.contains("-view-") }
+        return uuid.hasPrefix("\(uuidPrefix)\(owner)-view-")
     }
 
     private static func uuid(_ text: String) throws(SessionsError) -> DeviceUUID {

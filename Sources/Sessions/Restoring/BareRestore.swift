@@ -28,23 +28,9 @@ struct BareRestore {
     private func run(on path: FilePath) throws -> RestoreOutcome {
         try refuseUsed(path)
         let target = try open(path)
-        let route = try restorer.route(to: session, through: nil)
-        var lifted = try restorer.lift(route.obstacles, session, request)
-        try refuseStranger(path, &lifted)
-        guard let last = route.members.last else {
-            throw SessionsError.noSuchSession(request.session)
-        }
         let marker = session.isForeign ? nil : RestoreMarker(of: session)
-        let isWhole = try isAsLeft(path, by: last, marker, route.members)
-        if !isWhole {
-            let reason =
-                "it is not as session \(last.record.name) left it; something has written to it since"
-            guard request.acceptsWrites else {
-                throw SessionsError.brokenChain(
-                    device: device.text, session: session.record.name.text, reason: reason)
-            }
-            lifted.append(reason)
-        }
+        let ground = try ground(path, marker)
+        let (route, isWhole, lifted) = (ground.route, ground.isWhole, ground.lifted)
         let verified = try restorer.verified(
             route.members, for: target, session, request, control)
         var report = verified.report
@@ -60,6 +46,39 @@ struct BareRestore {
                 session: session, device: device, chain: route.members.map(\.record.name),
                 report: report, undo: nil, isOnline: false, proof: proof, overridden: lifted,
                 conditions: route.conditions.map { "\($0)" }))
+    }
+
+    /// What a restore stands on.
+    struct Ground {
+        let route: Restorer.Route
+        /// Whether the device is as the chain's last session left it.
+        let isWhole: Bool
+        /// What stood against it, and the request lifts.
+        let lifted: [String]
+    }
+
+    /// Looks at the device, and at what leads back from there.
+    ///
+    /// - Throws: `brokenChain` where it is not as the last session left it, `otherDevice`; what
+    ///   `Restorer.lift` throws.
+    func ground(_ path: FilePath, _ marker: RestoreMarker?) throws -> Ground {
+        let route = try restorer.route(to: session, through: nil)
+        var lifted = try restorer.lift(route.obstacles, session, request)
+        try refuseStranger(path, &lifted)
+        guard let last = route.members.last else {
+            throw SessionsError.noSuchSession(request.session)
+        }
+        let isWhole = try isAsLeft(path, by: last, marker, route.members)
+        if !isWhole {
+            let reason =
+                "it is not as session \(last.record.name) left it; something has written to it since"
+            guard request.acceptsWrites else {
+                throw SessionsError.brokenChain(
+                    device: device.text, session: session.record.name.text, reason: reason)
+            }
+            lifted.append(reason)
+        }
+        return Ground(route: route, isWhole: isWhole, lifted: lifted)
     }
 
     /// Whether it is the session's own device, named or not.
@@ -154,7 +173,7 @@ struct BareRestore {
         try catalogue.change(session) { $0.undoneBy = name }
     }
 
-    private func refuseUsed(_ path: FilePath) throws {
+    func refuseUsed(_ path: FilePath) throws {
         switch try kernel.status(path).kind {
         case .regular:
             guard let loop = try kernel.holders(of: path).first else { return }

@@ -86,7 +86,7 @@ struct Restorer: Sendable {
     }
 
     /// The activation that a restore has to go through, if the device is activated now.
-    private func activation(
+    func activation(
         of session: Session, _ request: RestoreRequest
     ) throws -> Activation? {
         if let device = request.device { return try lifecycle.finder.find(device) }
@@ -161,10 +161,14 @@ struct Restorer: Sendable {
 
     /// The union of the chain's sessions, the first of them being the one to go back to.
     func plan(_ members: [Session]) throws -> RestorePlan {
+        try RestorePlan(sources: sources(of: members))
+    }
+
+    /// What each session kept.
+    func sources(of members: [Session]) throws -> [any ChunkSource] {
         // The archives of a long chain share what one may have.
         let cacheBytes = (8 << 20) / max(members.count, 1)
-        return try RestorePlan(
-            sources: members.map { try catalogue.chunkSource(of: $0, cacheBytes: cacheBytes) })
+        return try members.map { try catalogue.chunkSource(of: $0, cacheBytes: cacheBytes) }
     }
 
     /// Reads and checks everything that will be written; nothing is.

@@ -1,0 +1,74 @@
+import ArgumentParser
+import Block
+import CLinux
+import Restore
+import Sessions
+import SystemPackage
+
+struct Browse: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Mount a device as it was before a session's mount, to look into it.",
+        discussion: """
+            DIR shows the files read-only, while the device itself is mounted and written to or not. \
+            Nothing is changed, neither the device nor the session: what a file system writes to \
+            recover its journal is thrown away. It goes with `dmsnap browse --stop DIR`, with \
+            `umount DIR`, and with a reboot, and leaves nothing behind.
+            """)
+
+    @Argument(help: "A session's name, its directory's path, or an archive file.")
+    var session: String?
+
+    @Argument(help: "The directory to mount it on.", completion: .directory)
+    var dir: String?
+
+    @Option(help: "Look at this device or image file instead of the session's own.")
+    var device: String?
+
+    @Option(help: "Unmount what is looked into at DIR, and take it down.")
+    var stop: String?
+
+    func validate() throws {
+        if stop != nil {
+            guard session == nil, dir == nil, device == nil else {
+                throw ValidationError("--stop takes the directory alone")
+            }
+        } else if session == nil || dir == nil {
+            throw ValidationError(
+                "give a SESSION and a DIR to mount it on; `dmsnap sessions` lists the sessions")
+        }
+    }
+
+    func run() throws {
+        let service = try SnapshotService.forRoot(to: "look into a session")
+        if let stop {
+            try service.viewer.stop(FilePath(stop))
+            return
+        }
+        guard let session, let dir else { return }
+        let view = try service.viewed(session, of: device)
+        try service.viewer.mount(view, on: FilePath(dir))
+        let name = try service.session(named: session).record.name
+        try Output.print(
+            """
+            \(Output.visible(dir)) shows the device as it was before session \
+            \(Output.visible(name)), read-only.
+            To end it: umount \(Output.visible(dir))
+            """)
+    }
+}
+
+extension SnapshotService {
+    /// A view, with progress on a terminal and an end by a signal.
+    func viewed(
+        _ session: String, of device: String?, _ moment: View.Moment = .beginning
+    ) throws -> View {
+        clinux_catch_interrupts()
+        let progress = ProgressPrinter(isInteractive: Terminal.isInteractive)
+        defer { progress.end() }
+        return try viewer.view(
+            session, of: device, moment,
+            control: RestoreControl(
+                report: { if Terminal.isInteractive { progress.show($0) } },
+                isCancelled: { clinux_interrupted() != 0 }))
+    }
+}

@@ -1,0 +1,91 @@
+import ArgumentParser
+import Block
+import Glibc
+import Sessions
+import SystemPackage
+
+struct Diff: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show which files a session changed.",
+        discussion: """
+            Compares the files as they were before the session's mount with those at its end; of the \
+            last session, with those there are now. Each line is a change (+ added, - deleted, \
+            M modified, R renamed, m owner, permissions or times only) and a path from the root of the \
+            device's file system.
+            """)
+
+    @Argument(help: "A session's name, its directory's path, or an archive file.")
+    var session: String
+
+    @Argument(help: "Only this file or directory, from the root of the device's file system.")
+    var path: String = "/"
+
+    @Option(help: "Compare with the beginning of this session, instead of the first one's end.")
+    var to: String?
+
+    @Option(help: "Look at this device or image file instead of the session's own.")
+    var device: String?
+
+    @Flag(help: "Show what changed in files of text, as `diff -u` does.")
+    var contents = false
+
+    @Flag(help: "Print one JSON document.")
+    var json = false
+
+    func validate() throws {
+        if json, contents { throw ValidationError("give --json or --contents, not both") }
+    }
+
+    func run() throws {
+        let service = try SnapshotService.forRoot(to: "compare the files of a session")
+        let end = try to ?? service.viewer.successor(of: session)?.directory.string
+        let before = try service.viewed(session, of: device)
+        let after =
+            try end.map { try service.viewed($0, of: device) }
+            ?? service.viewed(session, of: device, .now)
+        try compare(before, after)
+        try service.viewer.end(before)
+        try service.viewer.end(after)
+    }
+
+    private func compare(_ before: View, _ after: View) throws {
+        let old = try before.mounted()
+        let new = try after.mounted()
+        let changes = try FileChange.between(
+            old, new, at: FilePath(path),
+            keepsChangeTimes: before.contents.type != "vfat" && before.contents.type != "exfat")
+        if json { return try Output.printJSON(changes) }
+        for change in changes {
+            try Output.print(Self.line(change))
+            if contents { try show(change, old.rootDescriptor, new.rootDescriptor) }
+        }
+        if changes.isEmpty { try Output.print("Nothing is different.") }
+    }
+
+    static func line(_ change: FileChange) -> String {
+        let path = Output.visible(change.path)
+        return switch change.change {
+        case .added: "+ \(path)"
+        case .deleted: "- \(path)"
+        case .modified: "M \(path)"
+        case .metadata: "m \(path)"
+        case .renamed: "R \(change.from.map { Output.visible($0) } ?? "?") -> \(path)"
+        }
+    }
+
+    private func show(_ change: FileChange, _ old: Int32, _ new: Int32) throws {
+        guard change.type == .file, change.change != .metadata, change.change != .renamed else {
+            return
+        }
+        func place(_ root: Int32, _ isThere: Bool) -> String {
+            isThere ? "/proc/\(getpid())/fd/\(root)\(change.path)" : "/dev/null"
+        }
+        let name = Output.visible(change.path)
+        let status = try Program.run([
+            "/usr/bin/diff", "-u", "--label", "a\(name)", "--label", "b\(name)",
+            place(old, change.change != .added), place(new, change.change != .deleted),
+        ])
+        // 1 says that they differ, and so does 2 of files that are no text.
+        guard status <= 2 else { throw OutputFailure(errno: .interrupted) }
+    }
+}

@@ -1,0 +1,107 @@
+public import Block
+internal import DeviceMapper
+public import SystemPackage
+
+/// A device as it was, as a block device of its own, to be looked into.
+///
+/// It is there as long as this value, or a mount of it: then the kernel takes it away, and all that it
+/// took. So nothing is left of it by whatever ends the program that made it.
+public final class View: Sendable {
+    /// When.
+    public enum Moment: Sendable {
+        /// As a session's mount found it.
+        case beginning
+        /// As it is now.
+        case now
+    }
+
+    /// Its node. What is written to it is gone with it, so that a file system can recover its journal.
+    public let device: FilePath
+    /// What libblkid finds on it.
+    public let contents: Contents
+    /// Keeps it from going.
+    let passing: PassingDevice
+
+    init(_ passing: PassingDevice, contents: Contents) {
+        device = passing.path
+        self.contents = contents
+        self.passing = passing
+    }
+
+    /// Mounts what is on it, read-only, in no directory yet.
+    ///
+    /// - Throws: `unsuitable` where there is no file system, or the kernel refuses it.
+    public func mounted() throws(SessionsError) -> DetachedMount {
+        guard let type = contents.type, contents.usage == "filesystem" else {
+            throw .unsuitable(
+                device: device.string,
+                reason: "there is no file system on it to look into"
+                    + (contents.type.map { ", but \($0)" } ?? ""))
+        }
+        if type == "btrfs" { try renameFileSystem() }
+        do {
+            return try DetachedMount(
+                of: device, type: type, options: Self.options(mounting: type))
+        } catch {
+            throw .unsuitable(
+                device: device.string, reason: "its \(type) can't be mounted: \(error)")
+        }
+    }
+
+    /// The kernel knows a btrfs by its UUID, and never mounts a second one of the same: in the superblocks
+    /// of the view, which are thrown away with it, it gets another.
+    private func renameFileSystem() throws(SessionsError) {
+        let program = "/bin/btrfstune"
+        guard Files.exists(FilePath(program)) else {
+            throw .unsuitable(
+                device: device.string,
+                reason: "looking into a btrfs takes btrfstune; install btrfs-progs")
+        }
+        do {
+            let status = try Program.run([program, "-f", "-m", device.string], isSilent: true)
+            guard status == 0 else {
+                throw SessionsError.unsuitable(
+                    device: device.string,
+                    reason: "its btrfs can't be given another UUID (btrfstune ended with "
+                        + "\(status)), without which it can't be mounted beside the other; one on "
+                        + "several devices can't be looked into")
+            }
+        } catch {
+            throw .from(error)
+        }
+    }
+
+    /// XFS refuses a second file system of one UUID.
+    private static func options(mounting type: String) -> [String] {
+        type == "xfs" ? ["nouuid"] : []
+    }
+}
+
+/// The names of one view's parts. The view is a snapshot of a snapshot: under it is one of the device
+/// itself, made now, which the kernel keeps as it is while the device goes on.
+struct ViewNames {
+    /// Random.
+    let id: String
+    /// The activation, or what stands for it where the device isn't activated.
+    let owner: String
+
+    init(owner: String) {
+        id = String((0..<12).map { _ in "0123456789abcdef".randomElement() ?? "0" })
+        self.owner = owner
+    }
+
+    /// The view.
+    func view() throws(SessionsError) -> (name: DeviceName, uuid: DeviceUUID) {
+        try MapperNames.view(id, of: owner, part: "then")
+    }
+
+    /// The device as it is now.
+    func present() throws(SessionsError) -> (name: DeviceName, uuid: DeviceUUID) {
+        try MapperNames.view(id, of: owner, part: "now")
+    }
+
+    /// Where its stores are made, until they have no name any more.
+    func directory(in base: FilePath) -> FilePath {
+        Layout.views(in: base).appending(id)
+    }
+}

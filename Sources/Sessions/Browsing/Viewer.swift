@@ -1,0 +1,215 @@
+import Block
+import DeviceMapper
+import ExceptionStore
+import FoundationEssentials
+public import Restore
+import SystemPackage
+
+/// Makes views: the device as it was, from a session and every later one, beside the device itself.
+///
+/// Of an activated device the kernel keeps one more snapshot, made now, and a view is the union of the
+/// chain over that: what anybody writes to the device from then on goes into that snapshot, and what was
+/// written before is in the chain. So the device may be mounted, used and unmounted meanwhile, and its
+/// sessions opened and closed.
+public struct Viewer: Sendable {
+    let lifecycle: Lifecycle
+
+    private var restorer: Restorer { Restorer(lifecycle: lifecycle) }
+    private var stack: Stack { lifecycle.stack }
+    private var kernel: any Kernel { lifecycle.kernel }
+    private var catalogue: Catalogue { lifecycle.catalogue }
+
+    /// The device as it was when a session's mount found it, or as it is now.
+    ///
+    /// - Parameters:
+    ///   - name: as `SnapshotService.session(named:)` takes it.
+    ///   - device: another device or image than the session's own.
+    /// - Throws: what stands against restoring the session, but for one that is open; `noRoom`; `busy`
+    ///   where the device is restored online, or isn't activated and is in use.
+    public func view(
+        _ name: String, of device: String?, _ moment: View.Moment = .beginning,
+        control: RestoreControl = RestoreControl()
+    ) throws(SessionsError) -> View {
+        let session = try catalogue.session(named: name)
+        return try asSessionsError {
+            var request = RestoreRequest(session: name)
+            request.device = device
+            if let activation = try restorer.activation(of: session, request) {
+                return try armed(activation, session, moment, control)
+            }
+            return try bare(session, request, moment, control)
+        }
+    }
+
+    /// The session after this one in its chain, which begins where this one ends; nil after the last.
+    public func successor(of name: String) throws(SessionsError) -> Session? {
+        let session = try catalogue.session(named: name)
+        let (chain, sessions) = try catalogue.lineage(of: session)
+        let later = chain.members.drop { $0.name != session.record.name }.dropFirst()
+        return later.first.flatMap { sessions[$0.name] }
+    }
+
+    // MARK: An activated device
+
+    private func armed(
+        _ activation: Activation, _ session: Session, _ moment: View.Moment,
+        _ control: RestoreControl
+    ) throws -> View {
+        let names = ViewNames(owner: activation.id)
+        let workshop = try Workshop(names, in: activation.base.path.path, lifecycle)
+        let ground = try lifecycle.registry.operating(on: activation.id) { current -> Ground in
+            guard let activation = try lifecycle.recover(current) else {
+                throw SessionsError.notActivated(activation.path.text)
+            }
+            try lifecycle.merger.refuse(activation, "then look into it")
+            try stack.removeAbandonedViews(of: activation.id)
+            return try present(of: activation, session, names, workshop, moment)
+        }
+        return try view(
+            names, over: ground, stack.chunkSize(activation), session, workshop, control)
+    }
+
+    /// A device that nobody writes to, and what leads back from there.
+    private struct Ground {
+        let number: DeviceNumber
+        let size: ByteCount
+        let sector: UInt32
+        let sources: [any ChunkSource]
+        /// What keeps it from going.
+        let hold: AnyObject?
+    }
+
+    /// The device as it is now, and the sources that lead back from there.
+    private func present(
+        of activation: Activation, _ session: Session, _ names: ViewNames,
+        _ workshop: Workshop, _ moment: View.Moment
+    ) throws -> Ground {
+        var closed: [any ChunkSource] = []
+        if case .beginning = moment {
+            let route = try restorer.route(to: session, through: activation)
+            let obstacles = route.obstacles.filter { obstacle in
+                if case .open(let name) = obstacle { return name != activation.session }
+                return true
+            }
+            _ = try restorer.lift(
+                obstacles, session, RestoreRequest(session: session.record.name.text))
+            try refuseUncaptured(activation, session)
+            closed = try restorer.sources(
+                of: route.members.filter { $0.record.name != activation.session })
+        }
+        let loop = try workshop.emptyStore(
+            "now", for: activation.size, try stack.chunkSize(activation),
+            sector: activation.sector)
+        let (passing, captured) = try stack.passingSnapshot(
+            of: activation, names.present(), freezing: moment == .now, on: loop
+        ) {
+            // The kernel has written down everything before it lets a write through, and now there is
+            // none: what the store's file says is the whole.
+            moment == .now ? nil : try capturing(activation)
+        }
+        return Ground(
+            number: passing.number, size: activation.size, sector: activation.sector,
+            sources: closed + (captured.map { [$0] } ?? []), hold: passing)
+    }
+
+    /// What is captured now, of a store that takes nothing at this moment.
+    private func capturing(_ activation: Activation) throws -> any ChunkSource {
+        let store = try catalogue.closedStore(
+            in: activation.directory, originSize: activation.size,
+            chunkSize: activation.chunkSize,
+            session: activation.session?.text ?? activation.name.text)
+        guard
+            try stack.chunksTaken(activation, store: activation.store.number)
+                == UInt64(store.exceptions.count)
+        else {
+            throw SessionsError.damagedStore(
+                session: activation.session?.text ?? activation.name.text,
+                reason: "the kernel has another number of chunks in its store than its file")
+        }
+        return store
+    }
+
+    private func refuseUncaptured(_ activation: Activation, _ session: Session) throws {
+        if let loss = activation.store.loss {
+            throw SessionsError.brokenView(activation.path, session, loss)
+        }
+        if let breach = activation.store.breach {
+            throw SessionsError.brokenView(activation.path, session, breach.what)
+        }
+    }
+
+    // MARK: Any other
+
+    private func bare(
+        _ session: Session, _ request: RestoreRequest, _ moment: View.Moment,
+        _ control: RestoreControl
+    ) throws -> View {
+        guard request.device != nil || !session.isForeign else {
+            throw SessionsError.unsuitable(
+                device: request.session,
+                reason: "it is none of this machine's sessions; name the device with --device")
+        }
+        let device = request.device.map { ByteText($0) } ?? session.record.device
+        let path = try Files.resolve(device.path)
+        let bare = BareRestore(
+            restorer: restorer, device: device, session: session, request: request,
+            control: RestoreControl())
+        try bare.refuseUsed(path)
+        var sources: [any ChunkSource] = []
+        if case .beginning = moment {
+            sources = try restorer.sources(of: bare.ground(path, nil).route.members)
+        }
+        let names = ViewNames(owner: session.record.activation)
+        try stack.removeAbandonedViews(of: names.owner)
+        let base =
+            session.isForeign
+            ? catalogue.configuration.sessionsDirectory
+            : session.directory.removingLastComponent()
+        let workshop = try Workshop(names, in: base, lifecycle)
+        let source = try workshop.source(path)
+        let ground = Ground(
+            number: source.number, size: session.record.size, sector: source.sector,
+            sources: sources, hold: source.loop)
+        return try view(
+            names, over: ground, ChunkSize(session.record.chunkSize), session, workshop, control)
+    }
+
+    // MARK: Both
+
+    private func view(
+        _ names: ViewNames, over ground: Ground, _ chunk: ChunkSize, _ session: Session,
+        _ workshop: Workshop, _ control: RestoreControl
+    ) throws -> View {
+        let loop: TemporaryLoop
+        var chunk = chunk
+        if ground.sources.isEmpty {
+            loop = try workshop.emptyStore("then", for: ground.size, chunk, sector: ground.sector)
+        } else {
+            let plan = try RestorePlan(sources: ground.sources)
+            guard plan.originSize == ground.size else {
+                throw SessionsError.unsuitable(
+                    device: session.record.device.text,
+                    reason: "it has \(ground.size.bytes) bytes, and the session's device had "
+                        + "\(plan.originSize.bytes)")
+            }
+            chunk = ground.sources.map(\.chunkSize).min() ?? chunk
+            loop = try workshop.unionStore(of: plan, sector: ground.sector, session, control)
+        }
+        let passing = try withExtendedLifetime(ground.hold) {
+            try stack.passingSnapshot(
+                of: ground.number, names.view(), size: ground.size, on: loop, chunk: chunk)
+        }
+        return View(passing, contents: try kernel.contents(passing.path))
+    }
+}
+
+extension SessionsError {
+    fileprivate static func brokenView(
+        _ device: ByteText, _ session: Session, _ reason: String
+    ) -> SessionsError {
+        .unsuitable(
+            device: device.text,
+            reason: "\(reason), so nobody knows what it was before session "
+                + "\(session.record.name)")
+    }
+}

@@ -1,0 +1,118 @@
+import Block
+import ExceptionStore
+import Restore
+import SystemPackage
+
+/// Where a view's stores are made: files that have a name no longer than they need one.
+///
+/// What a program that was killed has left is swept away by the next one.
+final class Workshop {
+    private let directory: FilePath
+    private let lock: FileLock
+    private let lifecycle: Lifecycle
+
+    /// - Parameter base: the sessions' directory.
+    /// - Throws: `noRoom`.
+    init(_ names: ViewNames, in base: FilePath, _ lifecycle: Lifecycle) throws {
+        self.lifecycle = lifecycle
+        let layout = lifecycle.registry.layout
+        directory = names.directory(in: base)
+        try Files.makeDirectory(layout.runDirectory)
+        lock = try FileLock.take(layout.viewLock(names.id))
+        try Self.sweep(base, layout)
+        if let shortage = lifecycle.room(in: base)?.shortage {
+            throw SessionsError.noRoom(device: base.string, reason: shortage)
+        }
+        try Files.makeDirectory(directory.removingLastComponent())
+        try Files.makeDirectory(directory)
+    }
+
+    deinit {
+        try? Files.removeDirectory(directory)
+        if let name = directory.lastComponent?.string {
+            try? Files.remove(lifecycle.registry.layout.viewLock(name))
+        }
+    }
+
+    private static func sweep(_ base: FilePath, _ layout: Layout) throws {
+        let views = Layout.views(in: base)
+        for name in (try? Files.list(views)) ?? [] {
+            guard let abandoned = try FileLock.takeIfFree(layout.viewLock(name)) else { continue }
+            try Files.removeDirectory(views.appending(name))
+            try Files.remove(layout.viewLock(name))
+            abandoned.release()
+        }
+    }
+
+    /// A store for `size` bytes of origin with nothing in it.
+    func emptyStore(
+        _ name: String, for size: ByteCount, _ chunk: ChunkSize, sector: UInt32
+    ) throws -> TemporaryLoop {
+        let path = directory.appending(name)
+        let file = try OwnedDescriptor.create(path)
+        try file.resize(to: StoreGeometry.bytesNeeded(originSize: size, chunkSize: chunk))
+        try StorePreparation.prepareFresh(file, chunkSize: chunk)
+        try file.close()
+        return try attach(path, sector)
+    }
+
+    /// A store with all that a plan puts back, everything read and checked, and room for what is written
+    /// to the view besides.
+    func unionStore(
+        of plan: RestorePlan, sector: UInt32, _ session: Session, _ control: RestoreControl
+    ) throws -> TemporaryLoop {
+        try refuseFullFileSystem(plan)
+        let path = directory.appending("then")
+        let verified: VerifiedPlan
+        do {
+            verified = try plan.verify(control: control)
+            _ = try verified.unpack(to: OwnedDescriptor.create(path), control: control)
+        } catch let error as RestoreError {
+            throw error.failure(session, session.record.device.text)
+        }
+        let file = try OwnedDescriptor.open(path, .readWrite)
+        try file.resize(
+            to: max(
+                file.size(),
+                StoreGeometry.bytesNeeded(
+                    originSize: plan.originSize, chunkSize: verified.unpackedChunkSize)))
+        try file.close()
+        return try attach(path, sector)
+    }
+
+    private func attach(_ path: FilePath, _ sector: UInt32) throws -> TemporaryLoop {
+        let loop = try lifecycle.kernel.attachTemporaryLoop(path, sector: sector, readOnly: false)
+        try Files.remove(path)
+        return loop
+    }
+
+    private func refuseFullFileSystem(_ plan: RestorePlan) throws {
+        guard let room = lifecycle.room(in: directory) else { return }
+        let needed = plan.totals.bytes
+        guard room.free.bytes < room.reserve.bytes || room.free.bytes - room.reserve.bytes < needed
+        else { return }
+        throw SessionsError.noRoom(
+            device: directory.removingLastComponent().string,
+            reason: "\(room.free.bytes) bytes are free, \(room.reserve.bytes) of them kept for "
+                + "others (store.reserve in the configuration), and looking into this session takes "
+                + "\(needed)")
+    }
+
+    /// A device that isn't activated, as a block device.
+    struct Source {
+        let number: DeviceNumber
+        let sector: UInt32
+        let loop: TemporaryLoop?
+    }
+
+    /// The device itself, or a loop device over the image, which is only read.
+    func source(_ path: FilePath) throws -> Source {
+        let kernel = lifecycle.kernel
+        guard try kernel.status(path).kind == .regular else {
+            let device = try kernel.blockDevice(path)
+            return Source(number: device.number, sector: device.sector, loop: nil)
+        }
+        let loop = try kernel.attachTemporaryLoop(path, sector: 512, readOnly: true)
+        return Source(number: loop.number, sector: 512, loop: loop)
+    }
+}

@@ -1,0 +1,151 @@
+import Block
+import DeviceMapper
+import ExceptionStore
+import Synchronization
+import SystemPackage
+
+/// A device that the kernel removes as soon as nobody has it open any more.
+final class PassingDevice: Sendable {
+    let name: DeviceName
+    let number: DeviceNumber
+    /// devtmpfs's own node: libdevmapper takes the other one away when it asks for the removal.
+    let path: FilePath
+    private let hold: Mutex<FileDescriptor?>
+
+    init(_ name: DeviceName, number: DeviceNumber) throws(SystemError) {
+        self.name = name
+        self.number = number
+        path = FilePath("/dev/dm-\(number.minor)")
+        hold = Mutex(try OwnedDescriptor.open(path, .readOnly).kept())
+    }
+
+    deinit {
+        release()
+    }
+
+    /// Lets go of it.
+    func release() {
+        hold.withLock { hold in
+            try? hold?.close()
+            hold = nil
+        }
+    }
+}
+
+/// Snapshots for looking into: nobody takes them down, but the kernel when nobody has them open.
+extension Stack {
+    /// Makes a snapshot of an activated device beside its store's: from then on both capture.
+    ///
+    /// - Parameters:
+    ///   - freezing: whether the file system on it is brought into order for that.
+    ///   - during: runs while nothing is written to the device.
+    func passingSnapshot<Result>(
+        of activation: Activation, _ names: (name: DeviceName, uuid: DeviceUUID), freezing: Bool,
+        on loop: TemporaryLoop, during body: () throws -> Result
+    ) throws -> (PassingDevice, Result) {
+        let source = try source(activation)
+        let target = SnapshotTarget(
+            origin: source.number, store: loop.number, chunk: try chunkSize(activation).sectors)
+        let result = try deviceMapper.inTransaction { transaction in
+            try create(names, target, length(activation), isReadOnly: true, in: transaction) {
+                try deviceMapper.whileSuspended(
+                    MapperNames.origin(activation), in: transaction, freezing: freezing
+                ) {
+                    try deviceMapper.resume(names.name, in: transaction, visibility: .hidden)
+                    return try body()
+                }
+            }
+        }
+        // The table has it now.
+        return try withExtendedLifetime(loop) { (try passing(names.name), result) }
+    }
+
+    /// Makes a snapshot of a device that nobody writes to; the kernel keeps it from being mounted.
+    ///
+    /// - Parameter store: what of it was otherwise; it takes what is written to the snapshot.
+    func passingSnapshot(
+        of origin: DeviceNumber, _ names: (name: DeviceName, uuid: DeviceUUID), size: ByteCount,
+        on store: TemporaryLoop, chunk: ChunkSize
+    ) throws -> PassingDevice {
+        let target = SnapshotTarget(origin: origin, store: store.number, chunk: chunk.sectors)
+        let length = SectorCount(size.bytes / SectorCount.size)
+        try deviceMapper.inTransaction { transaction in
+            try create(names, target, length, isReadOnly: false, in: transaction) {
+                try deviceMapper.resume(names.name, in: transaction, visibility: .hidden)
+            }
+        }
+        return try withExtendedLifetime(store) { try passing(names.name) }
+    }
+
+    private func create<Result>(
+        _ names: (name: DeviceName, uuid: DeviceUUID), _ target: SnapshotTarget,
+        _ length: SectorCount, isReadOnly: Bool, in transaction: DeviceMapperTransaction,
+        _ body: () throws -> Result
+    ) throws -> Result {
+        try deviceMapper.create(
+            names.name, uuid: names.uuid, in: transaction, visibility: .hidden)
+        do {
+            try deviceMapper.load(
+                names.name, [.snapshot(target, length: length)], isReadOnly: isReadOnly)
+            return try body()
+        } catch {
+            var undo = Undo()
+            undo.add("removing \(names.name)") { [deviceMapper] in
+                try deviceMapper.remove(names.name, in: transaction)
+            }
+            throw undo.run(after: error)
+        }
+    }
+
+    private func passing(_ name: DeviceName) throws -> PassingDevice {
+        guard let info = try deviceMapper.info(name) else {
+            throw SessionsError.internalFault("\(name) went while it was made")
+        }
+        let device = try PassingDevice(name, number: info.number)
+        try deviceMapper.inTransaction { transaction in
+            try deviceMapper.removeWhenUnused(name, in: transaction)
+        }
+        return device
+    }
+
+    /// Waits until the kernel has taken a device away that nobody has open any more.
+    ///
+    /// - Returns: whether it did, within seconds.
+    func isGone(_ name: DeviceName) throws -> Bool {
+        for _ in 0..<100 {
+            if try deviceMapper.info(name) == nil { return true }
+            kernel.pause(milliseconds: 50)
+        }
+        return false
+    }
+
+    /// Takes away what a program that was killed had made, and nobody has open.
+    ///
+    /// - Parameter owner: an activation, or what stands for it.
+    func removeAbandonedViews(of owner: String) throws {
+        // What lies on top of another comes first, which then is not in use any more.
+        let views = try deviceMapper.devices()
+            .filter { MapperNames.isView(uuid: $0.uuid, of: owner) }
+            .sorted { $0.uuid > $1.uuid }
+        for name in views.compactMap({ DeviceName($0.name) })
+        where try deviceMapper.info(name)?.openCount == 0 {
+            try deviceMapper.inTransaction { transaction in
+                try deviceMapper.remove(name, in: transaction)
+            }
+        }
+    }
+
+    /// Where a view of an activation is in use: where it is mounted, or its own name.
+    func viewInUse(_ activation: Activation) throws -> String? {
+        for device in try deviceMapper.devices()
+        where MapperNames.isView(uuid: device.uuid, of: activation.id) {
+            guard let name = DeviceName(device.name), let info = try deviceMapper.info(name),
+                info.openCount > 0
+            else { continue }
+            if let mount = try kernel.mounts(of: info.number).first { return mount.target }
+            // The lower one is in use by the upper one, which tells more.
+            if !device.uuid.hasSuffix("-now") { return name.path }
+        }
+        return nil
+    }
+}
