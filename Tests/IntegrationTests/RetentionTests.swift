@@ -54,7 +54,9 @@ extension IntegrationTests {
                 // From the oldest on, and no other.
                 #expect(!left.isEmpty && left == Array(made.suffix(left.count)))
                 #expect(try await said("\(made[0]): deleted, since less than min-free is free"))
-                #expect(rig.directories() == left.sorted())
+                // A file system of its own has lost+found besides.
+                let there = Set(rig.directories()).intersection(made)
+                #expect(there == Set(left))
                 let oldest = left[0]
                 try await Dmsnap.must(["restore", "--session", oldest])
                 #expect(try await rig.checksum() == before[oldest])
@@ -65,9 +67,9 @@ extension IntegrationTests {
 
         @Test(
             "One in the middle is deleted, and the oldest restores to the exact bytes",
-            arguments: ["mkfs.ext4 -q -F", "mkfs.xfs -q -f"])
-        func middle(make: String) async throws {
-            try await Rig.with(.block, size: 320 << 20) { rig in
+            arguments: [("mkfs.ext4 -q -F", 48), ("mkfs.xfs -q -f", 320)] as [(String, Int)])
+        func middle(make: String, megabytes: Int) async throws {
+            try await Rig.with(.block, size: megabytes << 20) { rig in
                 try await sh("\(make) \(rig.device)")
                 try await rig.activate(["--chunk-size", "4K"])
                 var checksums: [String] = []

@@ -102,7 +102,7 @@ import Testing
     }
 
     /// Every one of them takes minutes.
-    private static let share = unsafe getenv("DMSNAP_ALL_PAIRS") == nil ? 3 : 1
+    private static let share = unsafe getenv("DMSNAP_ALL_PAIRS") == nil ? 11 : 1
 
     @Test("Whichever step fails, nothing that stays is lost", arguments: scenarios)
     func failing(_ scenario: Scenario) throws {
