@@ -88,8 +88,8 @@ let package = Package(
         .target(
             name: "DmsnapCommands",
             dependencies: [
-                "CLinux", "Block", "DeviceMapper", "ExceptionStore", "Restore", "Sessions",
-                "Monitor",
+                "CLinux", "Block", "DeviceMapper", "ExceptionStore", "SessionArchive", "Restore",
+                "Sessions", "Monitor",
                 system, arguments, logging,
             ],
             swiftSettings: optimized),

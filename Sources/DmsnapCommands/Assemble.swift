@@ -14,6 +14,7 @@ struct Assemble: ParsableCommand {
 
     func run() throws {
         let service = try SnapshotService.forRoot(to: "assemble a device")
+        for failure in try service.keeper.recover() { Output.diagnose(failure.description) }
         var all = try service.activations()
         if let named = device.named {
             guard let one = try service.find(named) else {

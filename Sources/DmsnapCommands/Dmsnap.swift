@@ -17,8 +17,8 @@ public struct Dmsnap: ParsableCommand {
         version: "dmsnap \(Version.text)",
         subcommands: [
             Activate.self, Deactivate.self, Status.self, Sessions.self, Show.self, Browse.self,
-            Copy.self, Diff.self, Verify.self, Restore.self, Passwd.self, Doctor.self,
-            Assemble.self, MonitorVerb.self,
+            Copy.self, Diff.self, Verify.self, Restore.self, Label.self, Pin.self, Unpin.self,
+            Delete.self, Prune.self, Passwd.self, Doctor.self, Assemble.self, MonitorVerb.self,
             SessionOpened.self,
             DeviceClaimed.self,
         ])
@@ -36,6 +36,7 @@ public struct Dmsnap: ParsableCommand {
             unsafe unsetenv("DM_DISABLE_UDEV")
             unsafe execv("/proc/self/exe", CommandLine.unsafeArgv)
         }
+        raiseDescriptorLimit()
         do {
             let words = Array(CommandLine.arguments.dropFirst())
             if CommandLine.arguments.first?.hasSuffix("mount.dmsnap") == true {
@@ -57,6 +58,19 @@ public struct Dmsnap: ParsableCommand {
         } catch {
             exit(withError: error)
         }
+    }
+}
+
+extension Dmsnap {
+    /// Each session of a chain that is restored has two descriptors open: its directory's and its data's.
+    private static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        guard unsafe getrlimit(resource, &limit) == 0, limit.rlim_cur < limit.rlim_max else {
+            return
+        }
+        limit.rlim_cur = limit.rlim_max
+        _ = unsafe setrlimit(resource, &limit)
     }
 }
 

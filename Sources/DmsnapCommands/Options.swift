@@ -30,7 +30,7 @@ struct DeviceOptions: ParsableArguments {
 
 /// A session, as an argument or with `--session`.
 struct SessionOptions: ParsableArguments {
-    @Argument(help: "A session's name, its directory's path, or an archive file.")
+    @Argument(help: "A session's name, its label, its directory's path, or an archive file.")
     var name: String?
 
     @Option(name: .customLong("session"), help: "The same as SESSION.")
@@ -125,6 +125,32 @@ enum Terminal {
             }
         }
         return line
+    }
+
+    /// Whether somebody sees a question, and can answer it.
+    static var hasSomebody: Bool {
+        isInteractive && isatty(FileDescriptor.standardInput.rawValue) == 1
+    }
+
+    /// Shows some lines and asks whether to go on; no answer is a no.
+    static func agrees(_ text: String) -> Bool {
+        Output.progress(Output.lines(text) + "\nGo on? [y/N] ")
+        var answer: [UInt8] = []
+        while answer.count < 16 {
+            var byte: UInt8 = 0
+            let count = unsafe withUnsafeMutableBytes(of: &byte) { buffer in
+                // A signal is no answer either.
+                (try? unsafe FileDescriptor.standardInput.read(
+                    into: buffer, retryOnInterrupt: false)) ?? 0
+            }
+            guard count == 1 else {
+                Output.progress("\n")
+                return false
+            }
+            if byte == UInt8(ascii: "\n") { break }
+            answer.append(byte)
+        }
+        return ["y", "yes"].contains(String(decoding: answer, as: UTF8.self).lowercased())
     }
 
     static var isInteractive: Bool { isatty(FileDescriptor.standardError.rawValue) == 1 }

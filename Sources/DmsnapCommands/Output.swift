@@ -35,6 +35,11 @@ enum Output {
         _ = try? FileDescriptor.standardError.writeAll("dmsnap: \(visible(message))\n".utf8)
     }
 
+    /// A part of a line that tells how far something is, on standard error.
+    static func progress(_ text: String) {
+        _ = try? FileDescriptor.standardError.writeAll(text.utf8)
+    }
+
     /// A name or a path, visible.
     static func visible(_ text: ByteText) -> String { text.printable }
 

@@ -12,7 +12,9 @@ struct Restore: ParsableCommand {
         discussion: """
             Everything is read and checked before the first byte is written. Through an activated \
             device the restore is itself a session, which undoes it when restored. With --online \
-            the kernel puts the contents back while the device can be mounted already.
+            the kernel puts the contents back while the device can be mounted already. A DEVICE in \
+            the place of a SESSION stands for the latest session of it. On a terminal it shows what \
+            it will do, and asks.
             """)
 
     @OptionGroup var session: SessionOptions
@@ -28,6 +30,9 @@ struct Restore: ParsableCommand {
 
     @Flag(help: "Let the kernel do it while the device can be mounted (an activated one).")
     var online = false
+
+    @Flag(help: "Don't ask on a terminal.")
+    var yes = false
 
     @Flag(help: "Leave out what is damaged or can't be read, list it, and end with 65.")
     var skipDamaged = false
@@ -49,7 +54,10 @@ struct Restore: ParsableCommand {
     var force = false
 
     func validate() throws {
-        _ = try session.required()
+        if session.named == nil, device == nil, dev == nil {
+            throw ValidationError(
+                "give a SESSION, or a DEVICE for its latest session; `dmsnap sessions` lists them")
+        }
         if device != nil, dev != nil {
             throw ValidationError("give the device once: with --device or with --dev")
         }
@@ -79,8 +87,10 @@ struct Restore: ParsableCommand {
     }
 
     /// What was asked for, for the domain.
-    func request() throws -> RestoreRequest {
-        var request = RestoreRequest(session: try session.required())
+    ///
+    /// - Parameter name: the session, where a device was named in its place.
+    func request(session name: String? = nil) throws -> RestoreRequest {
+        var request = RestoreRequest(session: try name ?? session.required())
         request.device = device ?? dev
         request.dryRun = dryRun
         request.online = online
@@ -95,9 +105,11 @@ struct Restore: ParsableCommand {
             to: "restore a device", named: session.named)
         // The first signal stops cleanly between two writes.
         clinux_catch_interrupts()
+        let request = try wanted(service)
+        try confirm(request, service)
         let progress = ProgressPrinter(isInteractive: Terminal.isInteractive)
         let outcome = try service.restore(
-            request(),
+            request,
             control: RestoreControl(
                 report: { progress.show($0) }, isCancelled: { clinux_interrupted() != 0 }))
         progress.end()
@@ -112,6 +124,57 @@ struct Restore: ParsableCommand {
             try Output.print("To undo it: dmsnap restore --session \(Output.visible(undo.text))")
         }
         if outcome.proof != .none, !outcome.isProven { throw ExitCode(ExitStatus.damaged.rawValue) }
+    }
+
+    /// The session, or the latest one of the device that stands in its place.
+    private func wanted(_ service: SnapshotService) throws -> RestoreRequest {
+        guard let name = session.named else {
+            guard let device = device ?? dev else { return try request() }
+            var request = try request(session: service.latestSession(of: device).record.name.text)
+            request.device = nil
+            return request
+        }
+        if session.session != nil { return try request() }
+        do {
+            _ = try service.session(named: name)
+            return try request()
+        } catch let error as SessionsError {
+            switch error {
+            case .noSuchSession, .damagedStore: break
+            default: throw error
+            }
+            guard let latest = try? service.latestSession(of: name) else { throw error }
+            return try request(session: latest.record.name.text)
+        }
+    }
+
+    /// Shows what will be done, and asks, where somebody is there to answer.
+    private func confirm(_ request: RestoreRequest, _ service: SnapshotService) throws {
+        guard !yes, !dryRun, Terminal.hasSomebody else { return }
+        let preview = try service.preview(request)
+        guard Terminal.agrees(Self.question(preview)) else {
+            Output.diagnose("nothing was done")
+            throw ExitCode(ExitStatus.ioError.rawValue)
+        }
+    }
+
+    /// What a restore will do: where, to what, how much, and what goes with it.
+    static func question(_ preview: RestorePreview) -> String {
+        let record = preview.session.record
+        let label = record.label.map { " (\(Output.visible($0.text)))" } ?? ""
+        let amount =
+            preview.bytes.map { "up to \(ByteCount($0).formatted) of it are written over" }
+            ?? "how much is written over is seen when it is read"
+        let later =
+            preview.later.isEmpty
+            ? ""
+            : "\nUndone with it, the later sessions: "
+                + preview.later.map { Output.visible($0) }.joined(separator: ", ") + "."
+        return """
+            \(Output.visible(preview.device)) goes back to what it was before session \
+            \(Output.visible(record.name))\(label), opened \(Moment.text(record.openedAt)): \
+            \(amount).\(later)
+            """
     }
 
     /// What the device is now, and no more than is known of it.

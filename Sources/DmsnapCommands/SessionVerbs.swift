@@ -29,17 +29,25 @@ struct Sessions: ParsableCommand {
         } else if summaries.isEmpty {
             try Output.print("There is no session.")
         } else {
-            let rows = summaries.map { one in
-                [
-                    one.name.text, one.state.rawValue, one.closedAt.map(Moment.text) ?? "-",
-                    one.bytes.map { ByteCount($0).formatted } ?? "-",
-                    ByteCount(one.storedBytes).formatted,
-                ]
-            }
-            try Output.print(
-                Output.table(["SESSION", "STATE", "CLOSED", "OVERWRITTEN", "ON DISK"], rows))
+            try Output.print(Self.table(summaries))
         }
         if let damage { throw damage }
+    }
+
+    /// The column of labels and pins is there where something is in it.
+    static func table(_ summaries: [SessionSummary]) -> String {
+        let hasNotes = summaries.contains { $0.pinned || $0.label != nil }
+        let rows = summaries.map { one in
+            let notes = (one.pinned ? ["pinned"] : []) + (one.label.map { [$0.text] } ?? [])
+            return [
+                one.name.text, one.state.rawValue, one.closedAt.map(Moment.text) ?? "-",
+                one.bytes.map { ByteCount($0).formatted } ?? "-",
+                ByteCount(one.storedBytes).formatted,
+            ] + (hasNotes ? [notes.joined(separator: ": ")] : [])
+        }
+        return Output.table(
+            ["SESSION", "STATE", "CLOSED", "OVERWRITTEN", "ON DISK"] + (hasNotes ? ["LABEL"] : []),
+            rows)
     }
 }
 
@@ -78,6 +86,11 @@ struct Show: ParsableCommand {
         ]
         if let mountPoint = record.mountPoint {
             lines.insert(("mounted on", "\(mountPoint) (\(record.fileSystem ?? "?"))"), at: 5)
+        }
+        if let label = record.label { lines.append(("label", label.text)) }
+        if record.isPinned { lines.append(("pinned", "yes")) }
+        if record.lastIndex != nil {
+            lines.append(("holds", "later ones that were merged into it"))
         }
         if let restored = record.restoreOf { lines.append(("restore of", restored.text)) }
         if let began = record.continues { lines.append(("begun in", began.text)) }

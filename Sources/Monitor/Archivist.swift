@@ -1,11 +1,7 @@
 import Block
-import CLinux
-import Glibc
 import Logging
 import SessionArchive
 import Sessions
-import Synchronization
-import SystemPackage
 
 /// Makes archives of closed sessions, one after another, on a thread of its own.
 ///
@@ -15,88 +11,63 @@ final class Archivist {
     /// How long to leave a session alone whose archive could not be made.
     private static let patience: Duration = .seconds(600)
 
-    /// What the thread and the monitor share.
-    private final class Work: Sendable {
-        let isStopped = Atomic<Bool>(false)
-        let result = Mutex<Result<Void, SessionsError>?>(nil)
-    }
-
-    /// Ready when an archive has ended.
-    let source: EventSource
+    private typealias Outcome = (name: String, result: Result<Void, SessionsError>)
 
     private let service: SnapshotService
     private let log: Logger
-    private let finished: CInt
-    private var running: (name: String, work: Work, thread: WorkerThread)?
+    private let work: BackgroundWork<Outcome>
     private var failed: [String: ContinuousClock.Instant] = [:]
 
     init(service: SnapshotService, log: Logger) throws(SystemError) {
         self.service = service
         self.log = log
-        let descriptor = eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK))
-        guard descriptor >= 0 else {
-            throw SystemError(
-                operation: "eventfd", path: "archives", errno: Errno(rawValue: errno))
-        }
-        finished = descriptor
-        source = EventSource(name: "archives", descriptor: descriptor) {
-            var count: eventfd_t = 0
-            return unsafe eventfd_read(descriptor, &count) == 0
-        }
+        work = try BackgroundWork("archives")
     }
 
-    deinit {
-        close(finished)
-    }
+    /// Ready when an archive has ended.
+    var source: EventSource { work.source }
 
     /// Whether no archive is being made.
-    var isIdle: Bool { running == nil }
+    var isIdle: Bool { work.isIdle }
 
     /// Takes what has ended, and begins with what is due.
-    func attend() {
-        takeFinished()
-        guard isIdle, service.configuration.archivesSessions, let session = due() else { return }
-        let work = Work()
+    ///
+    /// - Returns: whether an archive was made since this was last asked.
+    func attend() -> Bool {
+        let hasMade = takeFinished()
+        guard isIdle, service.configuration.archivesSessions, let session = due() else {
+            return hasMade
+        }
         let name = session.record.name.text
-        let thread = WorkerThread.start(niceness: service.configuration.archiveNiceness) {
-            [service, finished] in
+        let isBegun = work.start(niceness: service.configuration.archiveNiceness) {
+            [service] isStopped in
             let result = Result { () throws(SessionsError) in
                 try service.archiver.archive(
-                    session,
-                    control: ArchiveControl(
-                        isCancelled: { work.isStopped.load(ordering: .relaxed) }))
+                    session, control: ArchiveControl(isCancelled: isStopped))
             }
-            work.result.withLock { $0 = result }
-            _ = eventfd_write(finished, 1)
+            return (name, result)
         }
-        guard let thread else {
+        if !isBegun {
             failed[name] = .now
             log.error("session \(name): no thread for making its archive; it is tried again later")
-            return
         }
-        running = (name, work, thread)
+        return hasMade
     }
 
     /// Stops what is being made, and waits for that; its store is as it was.
-    func stop() {
-        running?.work.isStopped.store(true, ordering: .relaxed)
-        running?.thread.join()
-        running = nil
-    }
+    func stop() { work.stop() }
 
-    private func takeFinished() {
-        guard let (name, work, thread) = running, let result = work.result.withLock({ $0 }) else {
-            return
-        }
-        thread.join()
-        running = nil
+    private func takeFinished() -> Bool {
+        guard let (name, result) = work.takeFinished() else { return false }
         switch result {
         case .success:
             log.info("\(name): archived")
             failed[name] = nil
+            return true
         case .failure(let error):
             log.error("\(error); it is tried again later")
             failed[name] = .now
+            return false
         }
     }
 

@@ -53,32 +53,41 @@ public struct Monitor {
         let writers = try WriterWatch()
         let archivist = try Archivist(service: service, log: log)
         defer { archivist.stop() }
+        let pruner = try Pruner(service: service, log: log)
+        defer { pruner.stop() }
         let sources = [
             try EventSources.termination { held.isStopped = true },
             try EventSources.mounts(),
             try EventSources.udev(),
             try EventSources.deviceMapper(),
             try EventSources.registry(service.layout.stateDirectory),
-            writers.source, archivist.source,
+            writers.source, archivist.source, pruner.source,
         ]
         recoverAll()
         var reconciler = Reconciler(service: service, log: log, writers: writers)
         var deadline = Deadline(reconciler.reconcile(isWoken: true))
-        archivist.attend()
+        if archivist.attend() { pruner.request() }
+        pruner.attend()
         ready()
         log.info("watching")
         var patience = 40
         while true {
             // Let go of under the registry's lock: whoever activates a device from now on sees that
             // no monitor runs.
-            if archivist.isIdle, try service.observer.ifNothingIsActivated({ held.release() }) {
+            if archivist.isIdle, pruner.isIdle,
+                try service.observer.ifNothingIsActivated({ held.release() })
+            {
                 break
             }
             let cause = try wait(for: sources, until: deadline)
             if cause == .nothing, !held.isStopped { continue }
             let next = reconciler.reconcile(isWoken: cause == .event)
             deadline = Deadline(next)
-            if cause == .event, !held.isStopped { archivist.attend() }
+            if !held.isStopped {
+                let hasArchived = cause == .event && archivist.attend()
+                if reconciler.takeClosed() || hasArchived { pruner.request() }
+                pruner.attend()
+            }
             if held.isStopped {
                 // At shutdown the signal comes right after the last unmounts: those are closed first.
                 guard next == .after(Reconciler.probing), patience > 0 else { break }
@@ -97,6 +106,11 @@ public struct Monitor {
             } catch {
                 log.error("\(activation.path): \(error)")
             }
+        }
+        do {
+            for failure in try service.keeper.recover() { log.error("\(failure)") }
+        } catch {
+            log.error("\(error)")
         }
     }
 

@@ -31,6 +31,7 @@ struct Reconciler {
     private var closing: [String: Int] = [:]
     private var stores: StoreWatch
     private var complaints: [String: String] = [:]
+    private var hasClosed = false
     private let writers: WriterWatch
 
     init(service: SnapshotService, log: Logger, writers: WriterWatch) {
@@ -68,6 +69,12 @@ struct Reconciler {
             }
         }
         return next
+    }
+
+    /// Whether a session was closed since this was last asked.
+    mutating func takeClosed() -> Bool {
+        defer { hasClosed = false }
+        return hasClosed
     }
 
     /// A verb that was killed may have left a device suspended, or an exchange that no session can be
@@ -225,6 +232,7 @@ struct Reconciler {
         switch try service.rollOver(id) {
         case .closed(let session):
             log.info("\(session.record.name): \(session.record.state.rawValue)")
+            hasClosed = true
             try service.observer.announce(one, "closed")
         case .dropped:
             log.info("\(one.activation.name): a session without a write was dropped")

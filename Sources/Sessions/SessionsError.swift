@@ -17,6 +17,10 @@ public enum SessionsError: Error, Sendable {
     case noSuchFile(path: String, session: String)
     /// Not everything was copied; the program that did it has said why.
     case notCopied(destination: String)
+    /// Several sessions have this label.
+    case ambiguousLabel(String, sessions: [SessionName])
+    /// The session can't be deleted as things are.
+    case notDeletable(session: String, reason: String)
     /// What an activation captured isn't where the registry says, as where a file system isn't mounted.
     case missingDirectory(device: String, directory: String)
     /// Somebody uses the device, or a session of it is open.
@@ -86,6 +90,11 @@ extension SessionsError: CustomStringConvertible {
                 + "device's file system, and `dmsnap browse` shows what is there"
         case .notCopied(let destination):
             "\(destination): not everything was copied; cp has said why"
+        case .ambiguousLabel(let label, let sessions):
+            "\(label): several sessions have this label: "
+                + sessions.map(\.description).joined(separator: ", ") + "; name one of them"
+        case .notDeletable(let session, let reason):
+            "session \(session) can't be deleted: \(reason)"
         case .missingDirectory(let device, let directory):
             "\(device): \(directory), with what was captured, isn't there; mount the file system that "
                 + "holds it, or, if that is gone for good, make an empty directory of that name"
@@ -164,11 +173,11 @@ extension SessionsError {
     /// The one table from errors to exit status; the C library's codes are these, negated.
     public var exitStatus: ExitStatus {
         switch self {
-        case .unsuitable, .configuration: .usage
+        case .unsuitable, .configuration, .ambiguousLabel: .usage
         case .noSuchDevice, .notActivated, .noSuchSession, .noSuchFile, .missingDirectory: .noInput
         case .busy: .busy
         case .invalidSession, .damagedRecord, .damagedStore, .damagedChunks, .brokenChain,
-            .otherDevice, .notRestored:
+            .otherDevice, .notRestored, .notDeletable:
             .damaged
         case .notRoot, .noPassword, .wrongPassword, .passfile: .denied
         case .noDeviceMapper: .noDeviceMapper

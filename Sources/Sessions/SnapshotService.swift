@@ -22,6 +22,8 @@ public struct SnapshotService: Sendable {
     public let archiver: Archiver
     /// Devices as they were, to look into.
     public var viewer: Viewer { Viewer(lifecycle: lifecycle) }
+    /// Labels and pins, and sessions that go.
+    public let keeper: Keeper
     let lifecycle: Lifecycle
 
     init(kernel: any Kernel, registry: Registry, configuration: Configuration) {
@@ -39,6 +41,7 @@ public struct SnapshotService: Sendable {
             merger: Merger(registry: registry, stack: stack, catalogue: catalogue))
         observer = Observer(lifecycle: lifecycle)
         archiver = Archiver(catalogue: catalogue)
+        keeper = Keeper(lifecycle: lifecycle)
     }
 
     /// Every activation, as the registry has it.
@@ -110,26 +113,9 @@ public struct SnapshotService: Sendable {
         try lifecycle.catalogue.sessions()
     }
 
-    /// The sessions of one device, or of all.
-    public func sessions(
-        of device: String?
-    ) throws(SessionsError) -> [Result<Session, SessionsError>] {
-        try reporter.sessions(of: device)
-    }
-
-    /// A session by its name, its directory's path, or an archive file's.
+    /// A session by its name, its label, its directory's path, or an archive file's.
     public func session(named text: String) throws(SessionsError) -> Session {
         try lifecycle.catalogue.session(named: text)
-    }
-
-    /// What a list of sessions shows of one.
-    public func summary(of session: Session) -> SessionSummary {
-        reporter.summary(of: session)
-    }
-
-    /// Every activated device, or the one named.
-    public func status(_ device: String? = nil) throws(SessionsError) -> [DeviceStatus] {
-        try reporter.status(device)
     }
 
     /// Puts back the union of the session and of every later one in its chain.
@@ -139,12 +125,17 @@ public struct SnapshotService: Sendable {
         try Restorer(lifecycle: lifecycle).restore(request, control: control)
     }
 
+    /// What a restore will do, to be shown before it; nothing is changed.
+    ///
+    /// - Throws: `noSuchSession`.
+    public func preview(_ request: RestoreRequest) throws(SessionsError) -> RestorePreview {
+        try Restorer(lifecycle: lifecycle).preview(request)
+    }
+
     /// Reads everything that restoring the session would write, and checks every checksum.
     public func verify(
         _ name: String, control: RestoreControl = RestoreControl()
     ) throws(SessionsError) -> VerifyOutcome {
         try Restorer(lifecycle: lifecycle).verify(name, control: control)
     }
-
-    private var reporter: Reporter { Reporter(lifecycle: lifecycle, archiver: archiver) }
 }

@@ -112,14 +112,20 @@ extension IntegrationTests {
 
         private static let configuration = "/etc/dmsnap/dmsnap.toml"
 
+        private func configure(_ lines: String...) async throws {
+            try await sh(
+                """
+                mkdir -p /etc/dmsnap
+                printf '%s\\n' \(lines.map(quoted).joined(separator: " ")) > \(Self.configuration)
+                """)
+        }
+
         @Test(
             "A full store's session is invalid, said once; the device and its next mount go on",
             arguments: Sessions.allCases)
         func full(sessions: Sessions) async throws {
-            // Nothing is left to others, so that it does get full.
-            try await sh(
-                "mkdir -p /etc/dmsnap; printf '[store]\\nreserve = \"0%%\"\\n' > \(Self.configuration)"
-            )
+            // Nothing is left to others, so that it does get full; and no session is given up for it.
+            try await configure("[store]", "reserve = \"0%\"", "[retention]", "min-free = \"0%\"")
             try await Rig.with(.image, size: 64 << 20) { rig in
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 let said = try await said("its store failed or is full")
@@ -160,6 +166,8 @@ extension IntegrationTests {
 
         @Test("With too little room nothing more is armed, and it is said; with room again it is")
         func shortage() async throws {
+            // Else the monitor would make room.
+            try await configure("[retention]", "min-free = \"0%\"")
             try await Rig.with(.image, size: 64 << 20) { rig in
                 // What is overwritten, and so kept, can't be compressed.
                 try await sh(
@@ -201,6 +209,7 @@ extension IntegrationTests {
                 try await rig.restore(next)
                 #expect(try await rig.checksum() == middle)
             }
+            try await sh("rm \(Self.configuration)")
         }
     }
 }

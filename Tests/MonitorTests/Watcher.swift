@@ -60,7 +60,8 @@ final class Lines: Sendable {
     }
 }
 
-private struct Recorder: LogHandler {
+/// Writes a log's lines down.
+struct Recorder: LogHandler {
     let lines: Lines
     var metadata: Logger.Metadata = [:]
     var logLevel: Logger.Level = .info

@@ -52,6 +52,37 @@ import Testing
         #expect(configuration.warnPercent == 50)
     }
 
+    @Test("What stays is read for all devices and for single ones, which take the rest from there")
+    func retention() throws {
+        let retention = try read(
+            """
+            [retention]
+            keep-last = 20
+            keep-within = "30d"
+            min-free = "5G"
+            [retention."disk.img"]
+            max-size = "20%"
+            keep-last = 3
+            [retention."/dev/sda1"]
+            keep-within = "2w"
+            """
+        ).retention
+        #expect(retention.minFree == .bytes(ByteCount(5 << 30)))
+        let image = retention.rules(path: "/srv/disk.img", name: "disk.img")
+        #expect(image.keepLast == 3 && image.maxSize == .percent(20))
+        #expect(image.keepWithin == 30 * 86400)
+        let disk = retention.rules(path: "/dev/sda1", name: "sda1")
+        #expect(disk.keepLast == 20 && disk.keepWithin == 14 * 86400 && disk.maxSize == nil)
+        #expect(retention.rules(path: "/dev/sdb", name: "sdb") == retention.rules)
+        let standard = try read("\n").retention
+        #expect(standard == RetentionSettings() && standard.minFree == .percent(10))
+        let size = ByteCount(100 << 30)
+        #expect(standard.minFree(of: size, reserve: ByteCount(1 << 30)).bytes == 10 << 30)
+        #expect(standard.minFree(of: size, reserve: ByteCount(20 << 30)).bytes == 20 << 30)
+        let never = try read("[retention]\nmin-free = \"0%\"").retention
+        #expect(never.minFree(of: size, reserve: ByteCount(1 << 30)).bytes == 0)
+    }
+
     @Test(
         "A value may be written in each of TOML's ways for it",
         arguments: [
@@ -80,6 +111,15 @@ import Testing
             ("[store]\nwarn-percent = 80.0", "store.warn-percent"),
             ("[store]\nsize = 1", "store.size is unknown"),
             ("[other]\na = 1", "other.a is unknown"), ("directory = \"/a\"", "directory"),
+            ("[retention]\nkeep-last = 0", "retention.keep-last"),
+            ("[retention]\nkeep-last = \"3\"", "retention.keep-last"),
+            ("[retention]\nkeep-within = 30", "retention.keep-within"),
+            ("[retention]\nkeep-within = \"30m\"", "retention.keep-within"),
+            ("[retention]\nmax-size = \"0%\"", "retention.max-size"),
+            ("[retention]\nmin-free = \"101%\"", "retention.min-free"),
+            ("[retention]\nkeep = 1", "retention.keep is unknown"),
+            ("[retention.sda]\nmin-free = \"1%\"", "retention.sda.min-free is unknown"),
+            ("[retention.a.b]\nkeep-last = 1", "retention.a.b.keep-last is unknown"),
             ("[store", "line 1"), ("a = ", "line 1"), ("[[[", "line 1"), ("[", "line 1"),
             ("\n[ =]", "line 2"), ("[é]", "line 1"), ("[]", "line 1"), ("[[store]]", "line 1"),
             ("[store]\n\n[store]", "line 3"), ("[store] x", "line 1"), ("[store]\nx", "line 2"),

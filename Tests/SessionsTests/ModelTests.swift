@@ -14,9 +14,10 @@ import Testing
         arguments: [(1, false), (2, true), (3, false), (4, true), (5, false)] as [(UInt64, Bool)])
     func random(seed: UInt64, isImage: Bool) throws {
         let life = try Life(seed: seed, isImage: isImage)
-        for _ in 0..<60 { try life.step() }
+        for _ in 0..<90 { try life.step() }
         try life.goBack()
         #expect(life.restores > 20)
+        #expect(life.deletions > 0)
     }
 }
 
@@ -25,6 +26,7 @@ private final class Life {
     let world: World
     let path: FilePath
     var restores = 0
+    var deletions = 0
     /// Contents when each session's store was armed; only of those that can be restored.
     private var baselines: [(session: String, bytes: [UInt8])] = []
     /// Sessions that a restore past the chain has made unfit.
@@ -60,7 +62,7 @@ private final class Life {
     }
 
     func step() throws {
-        switch chance(10) {
+        switch chance(12) {
         case 0...3:
             try world.mount()
             try world.scribble(chance(6))
@@ -73,6 +75,8 @@ private final class Life {
             try deactivate()
             if chance(3) == 0 { try restoreBare() }
             try activate()
+        case 9: try archive()
+        case 10: try delete(chance(max(1, baselines.count)))
         default: try reboot()
         }
         if let problem = try world.faults().first { Issue.record("\(problem)") }
@@ -101,6 +105,18 @@ private final class Life {
             if let session { note(session) }
         }
         armed = try now()
+    }
+
+    private func archive() throws {
+        let service = try world.service()
+        for session in try service.archiver.unarchived() { try service.archiver.archive(session) }
+    }
+
+    /// A session that others need is merged into the one before it; those go back as before.
+    private func delete(_ index: Int) throws {
+        guard baselines.indices.contains(index) else { return }
+        try world.service().keeper.delete([baselines.remove(at: index).session])
+        deletions += 1
     }
 
     private func restore(_ index: Int) throws {

@@ -34,8 +34,7 @@ public struct Archiver: Sendable {
     private func isSettled(_ session: Session, _ document: Registry.Document) -> Bool {
         let record = session.record
         guard record.state == .closed || record.state == .archived else { return false }
-        guard let activation = document[id: record.activation] else { return true }
-        return activation.store.number > record.store
+        return document.isPast(record)
     }
 
     /// Makes a closed session's archive, and gives its store up.
@@ -48,9 +47,20 @@ public struct Archiver: Sendable {
         _ session: Session, control: ArchiveControl = ArchiveControl()
     ) throws(SessionsError) {
         guard isSettled(session, try catalogue.registry.read()) else { return }
+        defer { withdrawArchiving() }
+        try asSessionsError {
+            try catalogue.holding(session) {
+                try catalogue.holdingArchive(of: session) {
+                    // Another one may have been merged into it meanwhile.
+                    try makeArchive(of: try catalogue.session(at: session.directory), control)
+                }
+            }
+        }
+    }
+
+    private func makeArchive(of session: Session, _ control: ArchiveControl) throws {
         let directory = session.directory
         let name = session.record.name
-        defer { withdrawArchiving() }
         if session.record.state == .closed {
             var record = session.record
             record.state = .archived
@@ -61,19 +71,44 @@ public struct Archiver: Sendable {
                     at: Layout.archive(in: directory), options: catalogue.configuration.archiving,
                     control: publishing(control, of: session))
             } catch let error as ArchiveError {
-                if case .cancelled = error { throw .archiveStopped(session: name.text) }
-                throw .archiveFailed(session: name.text, reason: "\(error)")
-            } catch {
-                throw .from(error)
+                if case .cancelled = error {
+                    throw SessionsError.archiveStopped(session: name.text)
+                }
+                throw SessionsError.archiveFailed(session: name.text, reason: "\(error)")
             }
             try catalogue.change(session) { $0.state = .archived }
         }
-        try asSessionsError {
-            // The only copy is given up only if there is another one.
-            _ = try catalogue.archiveReader(of: session)
-            let store = Layout.store(in: directory)
-            if Files.exists(store) { try Files.remove(store) }
-            try Files.synchronizeDirectory(directory)
+        // The only copy is given up only if there is another one.
+        _ = try catalogue.archiveReader(of: session)
+        let store = Layout.store(in: directory)
+        if Files.exists(store) { try Files.remove(store) }
+        try Files.synchronizeDirectory(directory)
+    }
+}
+
+extension Catalogue {
+    /// Runs `body` as the only one that writes the session's archive: who makes it of the store, and who
+    /// merges another session into it, lock the store, as long as there is one.
+    ///
+    /// - Throws: `busy` if somebody else does.
+    func holdingArchive<Result>(
+        of session: Session, _ body: () throws -> Result
+    ) throws -> Result {
+        let store = Layout.store(in: session.directory)
+        guard Files.exists(store) else { return try body() }
+        guard let lock = try FileLock.takeIfFree(existing: store) else {
+            throw SessionsError.busy(
+                device: "session \(session.record.name)", reason: "its archive is being made",
+                advice: "wait for its end (`dmsnap status` shows it)")
         }
+        return try lock.holding(body)
+    }
+}
+
+extension Registry.Document {
+    /// Whether the activation that made a session is done with its store.
+    func isPast(_ record: SessionRecord) -> Bool {
+        guard let activation = self[id: record.activation] else { return true }
+        return activation.store.number > record.store
     }
 }

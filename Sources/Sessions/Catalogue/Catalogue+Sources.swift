@@ -6,12 +6,22 @@ import SystemPackage
 
 /// What a session kept, in whichever form it has it.
 extension Catalogue {
-    /// A closed session's chunks, the metadata checked: from its store, or from its archive.
+    /// A closed session's chunks, the metadata checked: from its store, or from its archive. As long as
+    /// they are there the session is in use.
     ///
-    /// - Throws: `damagedStore`.
+    /// - Throws: `damagedStore`, `busy` while it is being deleted.
     ///
     /// - Parameter cacheBytes: as an `ArchiveReader` takes it.
     func chunkSource(
+        of session: Session, cacheBytes: Int
+    ) throws(SessionsError) -> any ChunkSource {
+        guard let lock = try hold(session) else {
+            return try plainSource(of: session, cacheBytes: cacheBytes)
+        }
+        return HeldSource(try plainSource(of: session, cacheBytes: cacheBytes), lock)
+    }
+
+    private func plainSource(
         of session: Session, cacheBytes: Int
     ) throws(SessionsError) -> any ChunkSource {
         if session.archive == nil, Files.exists(Layout.store(in: session.directory)) {

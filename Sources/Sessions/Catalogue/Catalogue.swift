@@ -54,6 +54,10 @@ struct Catalogue: Sendable {
                 found.append(Result { () throws(SessionsError) in try session(at: directory) })
             }
         }
+        let merged = Chain.merged(found.compactMap { try? $0.get().record })
+        if !merged.isEmpty {
+            found.removeAll { (try? $0.get()).map { merged.contains($0.record.name) } ?? false }
+        }
         func order(_ result: Result<Session, SessionsError>) -> (Date, Int) {
             guard case .success(let session) = result else { return (.distantPast, 0) }
             return (session.record.openedAt, session.record.index)
@@ -62,7 +66,7 @@ struct Catalogue: Sendable {
     }
 
     /// The sessions that can be read: a damaged record harms itself alone.
-    private func readable(in bases: [FilePath]) -> [Session] {
+    func readable(in bases: [FilePath]) -> [Session] {
         sessions(in: bases).compactMap { try? $0.get() }
     }
 
@@ -81,7 +85,7 @@ struct Catalogue: Sendable {
         return Session(directory: directory, record: record, isForeign: isForeign)
     }
 
-    /// A session by its name, its directory's path, or an archive file's.
+    /// A session by its name, its label, its directory's path, or an archive file's.
     func session(named text: String) throws(SessionsError) -> Session {
         let bases = try baseDirectories()
         if let name = SessionName(text),
@@ -91,6 +95,7 @@ struct Catalogue: Sendable {
         {
             return try session(at: directory)
         }
+        if let labelled = try session(labelled: text, in: bases) { return labelled }
         guard let path = try? Files.resolve(FilePath(text)), let status = try? FileStatus(path)
         else {
             // It may be in a directory that is not to be trusted: that is to be said.
@@ -133,12 +138,25 @@ struct Catalogue: Sendable {
         _ session: Session, _ body: (inout SessionRecord) -> Void
     ) throws(SessionsError) {
         guard session.archive == nil, !session.isForeign else { return }
+        try changeRecord(in: session.directory, body)
+    }
+
+    /// Changes the record in a session's directory as it is now, while nobody else does.
+    ///
+    /// - Returns: the session as it then is.
+    @discardableResult
+    func changeRecord(
+        in directory: FilePath, _ body: (inout SessionRecord) throws -> Void
+    ) throws(SessionsError) -> Session {
         try asSessionsError {
             try Files.makeDirectory(layout.runDirectory)
-            try registry.holding(layout.recordsLock, for: session.record.name.text) {
-                var record = try self.session(at: session.directory).record
-                body(&record)
-                try write(record, in: session.directory)
+            return try registry.holding(
+                layout.recordsLock, for: directory.lastComponent?.string ?? ""
+            ) {
+                var record = try self.session(at: directory).record
+                try body(&record)
+                try write(record, in: directory)
+                return Session(directory: directory, record: record)
             }
         }
     }
@@ -175,7 +193,8 @@ struct Catalogue: Sendable {
     /// The fingerprint alone may not show it, and after a deactivation the session is all that is left.
     func forgetEnd(before place: ChainPlace) throws(SessionsError) {
         let last = readable(in: try baseDirectories()).last { session in
-            session.record.chain == place.id && session.record.index == place.index - 1
+            session.record.chain == place.id
+                && session.record.places.upperBound == place.index - 1
         }
         guard let last, last.record.end != nil else { return }
         try change(last) { $0.end = nil }

@@ -53,11 +53,25 @@ struct Chain: Sendable {
     let members: [SessionRecord]
 
     /// - Parameter records: those of one chain, in any order. Of two copies of one session the first
-    ///   is taken.
+    ///   is taken, and none that was merged into another one.
     init(_ records: [SessionRecord]) {
-        var seen: Set<SessionName> = []
+        var seen = Self.merged(records)
         members = records.filter { seen.insert($0.name).inserted }
             .sorted { ($0.index, $0.openedAt) < ($1.index, $1.openedAt) }
+    }
+
+    /// The sessions that others cover, since they were merged into those: what is still there of them is
+    /// about to go.
+    static func merged(_ records: [SessionRecord]) -> Set<SessionName> {
+        let wide = records.filter { $0.lastIndex != nil }
+        guard !wide.isEmpty else { return [] }
+        return Set(
+            records.filter { record in
+                wide.contains { other in
+                    other.chain == record.chain && other.index < record.index
+                        && other.places.upperBound >= record.places.upperBound
+                }
+            }.map(\.name))
     }
 
     /// - Parameter next: the place of the next session, where the device's registration says it.
@@ -78,10 +92,10 @@ struct Chain: Sendable {
             if let doubt = member.doubt { conditions.append(.doubt(member.name, doubt)) }
         }
         for (member, following) in zip(taken, taken.dropFirst())
-        where following.index != member.index + 1 {
+        where following.index != member.places.upperBound + 1 {
             obstacles.append(.gap(after: member.name, before: following.name))
         }
-        if let last = taken.last, let next, last.index + 1 != next {
+        if let last = taken.last, let next, last.places.upperBound + 1 != next {
             obstacles.append(.gap(after: last.name, before: nil))
         }
         if let undone = goal.undoneBy { obstacles.append(.undone(by: undone)) }
@@ -102,7 +116,7 @@ struct Chain: Sendable {
     /// Where a device that is as its last session left it goes on; nil while one is open.
     var continuation: ChainPlace? {
         guard let last = members.last, last.state != .open else { return nil }
-        return ChainPlace(id: last.chain, index: last.index + 1)
+        return ChainPlace(id: last.chain, index: last.places.upperBound + 1)
     }
 }
 

@@ -52,6 +52,8 @@ public struct SessionRecord: Sendable, Codable {
     public var chain: String
     /// Its place in the chain, from 0.
     public var index: Int
+    /// Of one that later ones were merged into: the place of the last of them. Nil for its own place alone.
+    public var lastIndex: Int?
     /// In bytes.
     public var chunkSize: ByteCount
     /// When the mount was seen.
@@ -62,6 +64,10 @@ public struct SessionRecord: Sendable, Codable {
     public var mountPoint: String?
     /// The file system's type, if the mount was seen.
     public var fileSystem: String?
+    /// What its owner calls it.
+    public var label: SessionLabel?
+    /// Whether it stays, whatever is pruned; nil as false, which earlier records don't have.
+    public var pinned: Bool?
     /// Chunks kept; nil while open.
     public var chunks: UInt64?
     /// Bytes of the device that those are.
@@ -89,4 +95,10 @@ public struct SessionRecord: Sendable, Codable {
     /// The session in which the online restore began that this one saw the end of. Where this one
     /// begins is no state that the device ever showed, so nothing goes back to there.
     public var continues: SessionName?
+
+    /// Whether it stays, whatever is pruned.
+    public var isPinned: Bool { pinned ?? false }
+
+    /// Its places in the chain: one, or several where later sessions were merged into it.
+    var places: ClosedRange<Int> { index...max(index, lastIndex ?? index) }
 }

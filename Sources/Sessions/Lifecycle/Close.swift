@@ -45,10 +45,10 @@ extension Lifecycle {
             return .dropped
         }
         let close = { (record: SessionRecord) in closed(record, activation, finding, ending) }
-        if place.isNamed, let session = try? catalogue.session(at: place.directory) {
-            let record = close(session.record)
-            try catalogue.write(record, in: place.directory)
-            return .session(Session(directory: place.directory, record: record))
+        if place.isNamed, (try? catalogue.session(at: place.directory)) != nil {
+            // It may get a label at this very moment.
+            return .session(
+                try catalogue.changeRecord(in: place.directory) { $0 = close($0) })
         }
         // A session whose directory is gone is told of by a record in its place.
         try Files.makeDirectory(place.directory)

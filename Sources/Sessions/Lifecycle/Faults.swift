@@ -27,12 +27,11 @@ extension Lifecycle {
             current.store.invalidate(reason)
             isNew = true
         }
-        guard isNew, changed.session != nil,
-            var record = try? catalogue.session(at: changed.directory).record
-        else { return changed }
-        record.state = .invalid
-        record.loss = changed.store.loss
-        try? catalogue.write(record, in: changed.directory)
+        guard isNew, changed.session != nil else { return changed }
+        _ = try? catalogue.changeRecord(in: changed.directory) { record in
+            record.state = .invalid
+            record.loss = changed.store.loss
+        }
         return changed
     }
 

@@ -41,6 +41,9 @@ public struct Layout: Sendable {
     /// Held by whoever changes a session's record.
     var recordsLock: FilePath { runDirectory.appending("records.lock") }
 
+    /// Held by whoever deletes sessions: one at a time.
+    var deletionLock: FilePath { runDirectory.appending("deletion.lock") }
+
     /// Held while a device is being activated: one at a time.
     var activationLock: FilePath { runDirectory.appending("activate.lock") }
 
@@ -74,6 +77,11 @@ public struct Layout: Sendable {
         base.appending(".views")
     }
 
+    /// What is being deleted: no session any more.
+    static func deleted(in base: FilePath) -> FilePath {
+        base.appending(".deleted")
+    }
+
     static func session(in base: FilePath, _ name: SessionName) -> FilePath {
         base.appending(name.text)
     }
@@ -90,6 +98,11 @@ public struct Layout: Sendable {
 
     static func record(in directory: FilePath) -> FilePath {
         directory.appending("session.json")
+    }
+
+    /// Says that a later session is being merged into this one.
+    static func absorbing(in directory: FilePath) -> FilePath {
+        directory.appending("absorbing.json")
     }
 
     /// Says that a restore of this session has begun and not ended.

@@ -18,6 +18,9 @@ extension SessionRecord {
             return "its version is \(version), and this dmsnap knows \(Self.currentVersion)"
         }
         guard numbers.contains(index) else { return "index is not what it should be" }
+        guard lastIndex.map({ numbers.contains($0) && $0 >= index }) ?? true else {
+            return "lastIndex is not what it should be"
+        }
         guard numbers.contains(store) else { return "store is not what it should be" }
         guard size.bytes <= mostBytes else { return "size is not what it should be" }
         guard (try? ChunkSize(chunkSize)) != nil else {

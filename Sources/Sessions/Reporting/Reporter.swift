@@ -118,15 +118,13 @@ struct Reporter: Sendable {
             name: record.name, directory: ByteText(session.directory), device: record.device,
             state: record.state, openedAt: record.openedAt, closedAt: record.closedAt,
             chunkSize: record.chunkSize.bytes, chunks: chunks, bytes: bytes,
-            storedBytes: storedBytes(in: session.directory),
-            complete: [.closed, .archived].contains(record.state) && record.broken == nil)
-    }
-
-    private func storedBytes(in directory: FilePath) -> UInt64 {
-        let names = (try? Files.list(directory)) ?? []
-        return names.reduce(0) { sum, name in
-            sum + ((try? FileStatus(directory.appending(name)).allocated.bytes) ?? 0)
-        }
+            storedBytes: catalogue.storedBytes(in: session.directory),
+            complete: [.closed, .archived].contains(record.state) && record.broken == nil,
+            kind: SessionSummary.Kind(record), label: record.label, pinned: record.isPinned,
+            interrupted: record.interrupted, broken: record.broken,
+            mountPoint: record.mountPoint.map { ByteText($0) },
+            // libblkid was asked when the store was armed.
+            fileSystem: record.fileSystem ?? record.baseline.contents.type)
     }
 
     /// The sessions of one device, or of all.
@@ -145,5 +143,22 @@ struct Reporter: Sendable {
             return record.device == resolved || record.device == text
                 || record.deviceName == text || record.chain == activation?.chain.id
         }
+    }
+
+    /// The latest session of a device: the last of the chain that it is in now, or else that was opened
+    /// last.
+    ///
+    /// - Throws: `noSuchSession`, `damagedRecord` if one that can't be read may be it.
+    func latestSession(of device: String) throws(SessionsError) -> Session {
+        let found = try sessions(of: device).map { result throws(SessionsError) in
+            try result.get()
+        }
+        let chain = (try? lifecycle.finder.find(device))?.chain.id
+        let present = found.filter { $0.record.chain == chain }
+        let last = Chain(present.map(\.record)).members.last?.name
+        guard let latest = present.first(where: { $0.record.name == last }) ?? found.last else {
+            throw .noSuchSession(device)
+        }
+        return latest
     }
 }

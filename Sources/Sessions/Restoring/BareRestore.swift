@@ -41,6 +41,8 @@ struct BareRestore {
             proof = try restorer.proof(of: path, session)
         }
         try target.close()
+        // Until its records say what has happened, its sessions stay.
+        withExtendedLifetime(verified) {}
         return try restorer.conclude(
             RestoreOutcome(
                 session: session, device: device, chain: route.members.map(\.record.name),

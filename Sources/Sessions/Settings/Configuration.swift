@@ -27,6 +27,8 @@ public struct Configuration: Sendable {
     public var archiveThreads: Int?
     /// `restore.read-back`: whether a restore reads what it wrote and compares.
     public var readsBack = true
+    /// `[retention]`: which sessions stay.
+    public var retention = RetentionSettings()
 
     /// What is left to others of a file system of this size: 5 %, and a gibibyte at most, unless
     /// `store.reserve` says something else.
@@ -105,8 +107,12 @@ public struct Configuration: Sendable {
         for entry in settings.entries {
             guard entry.words.count > 1 else {
                 throw refusal(
-                    "\(entry.words[0]) is in no section; there are [sessions], [store], [archive] "
-                        + "and [restore]")
+                    "\(entry.words[0]) is in no section; there are [sessions], [store], [archive], "
+                        + "[restore] and [retention]")
+            }
+            if entry.words[0] == "retention" {
+                try setRetention(entry, refusal)
+                continue
             }
             try set(entry.words.joined(separator: "."), entry.value, refusal)
         }

@@ -1,0 +1,94 @@
+internal import Block
+public import ExceptionStore
+public import SystemPackage
+
+/// The sources of a plan as one source: of a chunk that several have, the oldest contents.
+///
+/// Its chunks are as large as the smallest of the sources' are. Its space of stored chunks is theirs, one
+/// behind the other, with a chunk between two that nobody has, so that no read goes from one into the
+/// next.
+public final class UnionSource: ChunkSource {
+    /// Every chunk that any of the sources has.
+    public let exceptions: ExceptionTable
+    private let sources: [any ChunkSource]
+    /// Where each source's space begins in this one's, in bytes; ascending.
+    private let starts: [UInt64]
+
+    /// Reads nothing but the tables in memory; takes 24 bytes for each of the plan's extents.
+    ///
+    /// - Throws: `sizeOverflow`.
+    public init(_ plan: RestorePlan) throws(ExceptionStoreError) {
+        let chunkSize = plan.sources.map(\.chunkSize).min() ?? .kernelDefault
+        let chunk = chunkSize.bytes.bytes
+        var starts: [UInt64] = []
+        var end: UInt64 = 0
+        for source in plan.sources {
+            starts.append(end)
+            let (next, overflow) = end.addingReportingOverflow(Self.extent(of: source.exceptions))
+            let (behind, more) = next.addingReportingOverflow(chunk)
+            guard !overflow, !more else { throw .sizeOverflow }
+            end = behind
+        }
+        // Every border between extents is one of some source's chunks, and so of the smallest.
+        let shift = UInt64(chunkSize.byteShift)
+        let runs = plan.extents.map { extent in
+            ExceptionRun(
+                originChunk: extent.originOffset >> shift,
+                storedChunk: (starts[extent.source] + extent.storedOffset) >> shift,
+                count: (extent.length + (chunk - 1)) >> shift)
+        }
+        exceptions = try ExceptionTable(
+            runs: runs, chunkSize: chunkSize, originSize: plan.originSize,
+            storedChunks: end >> shift)
+        sources = plan.sources
+        self.starts = starts
+    }
+
+    /// Where a source's space of stored chunks ends, in bytes; a table's can be computed.
+    private static func extent(of table: ExceptionTable) -> UInt64 {
+        let shift = UInt64(table.chunkSize.byteShift)
+        return table.runs.reduce(0) { max($0, ($1.storedChunk + $1.count) << shift) }
+    }
+
+    /// The oldest source's file.
+    public var path: FilePath { sources[0].path }
+
+    /// Reads from the one source that has these bytes.
+    ///
+    /// - Throws: that source's error; where data is damaged, with the source's path.
+    public func read(
+        into buffer: inout MutableSpan<UInt8>, at storedOffset: UInt64
+    ) throws(ChunkReadError) {
+        let index = source(at: storedOffset)
+        do {
+            try sources[index].read(into: &buffer, at: storedOffset - starts[index])
+        } catch {
+            guard case .damaged(let cause) = error else { throw error }
+            // A damage that says where it is says so in its own source's space.
+            throw .damaged(PartDamage(path: sources[index].path, cause: cause))
+        }
+    }
+
+    /// Passes the wish on to the source that has these bytes.
+    public func prefetch(_ stored: Range<UInt64>) {
+        let index = source(at: stored.lowerBound)
+        let start = starts[index]
+        guard stored.upperBound > start else { return }
+        sources[index].prefetch(stored.lowerBound - start..<stored.upperBound - start)
+    }
+
+    private func source(at storedOffset: UInt64) -> Int {
+        max(0, (starts.firstIndex { $0 > storedOffset } ?? starts.count) - 1)
+    }
+}
+
+/// Damage in one of the sources of a union.
+public struct PartDamage: Error, CustomStringConvertible {
+    /// The source's file.
+    public let path: FilePath
+    /// What is wrong with it, in its own words.
+    public let cause: any Error
+
+    /// Which source, and what.
+    public var description: String { "\(path): \(cause)" }
+}
