@@ -1,0 +1,26 @@
+/// Histories that a fault was found by, in dmsnap or in the simulation, each with what went wrong; all
+/// are lived again each time.
+enum KeptLives {
+    static let all: [(what: String, history: String)] = [
+        (
+            "the simulated kernel merged what of an image makes no sector",
+            "image 45672 4096 147: activate, write 829, monitor, online 954"
+        ),
+        (
+            "an online restore that a crash came into before anything was back",
+            "image 6258 1024 38: activate, write 97, monitor, online 791, cut 79"
+        ),
+        (
+            "a store that was full under a mount is given up while the session is open",
+            "disk 12800 1024 64: activate, mount, fill 964, monitor"
+        ),
+        (
+            "deactivated after a boot, by the name from before it",
+            "disk 32768 1024 43: activate, crash 633, rename, deactivate"
+        ),
+        (
+            "restored after a boot and before it is assembled: refused, and nothing is taken for lost",
+            "disk 8192 1024 1: activate, check 1, mount, write 3, crash, restore, assemble"
+        ),
+    ]
+}
