@@ -124,14 +124,14 @@ package final class World {
     ///
     /// - Parameters:
     ///   - afterDeath: a killed process may leave an empty lock file until the next boot.
-    ///   - known: the sessions, where somebody has read them already.
+    ///   - known: activations and sessions, where somebody has read them already.
     /// - Returns: what doesn't.
     package func faults(
-        afterDeath: Bool = false, sessions known: [Session]? = nil
+        afterDeath: Bool = false, known: (activations: [Activation], sessions: [Session])? = nil
     ) throws -> [String] {
         var faults = kernel.violations
         faults += kernel.suspended.map { "\($0) is suspended" }
-        let activations = try service().activations()
+        let activations = try known?.activations ?? service().activations()
         var expected: Set<String> = []
         var armed: Set<String> = []
         var lost = 0
@@ -171,7 +171,7 @@ package final class World {
         faults += merged.symmetricDifference(activations.filter { $0.merge != nil }.map(\.id)).map {
             ".merging/\($0) is too much, or not there"
         }
-        for session in try known ?? sessions() where session.record.state == .open {
+        for session in try known?.sessions ?? sessions() where session.record.state == .open {
             let isOurs = activations.contains { $0.session == session.record.name }
             if !isOurs { faults.append("\(session.record.name) is open and nobody's") }
         }

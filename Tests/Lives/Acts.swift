@@ -87,8 +87,9 @@ extension Life {
         let before = model.sessions.count
         let old = model.store
         model.exchange()
-        if wasMerging, model.isMerging {
-            for index in model.births.indices { model.births[index].isEndUncertain = true }
+        for index in model.births.indices {
+            model.births[index].isInterrupted = true
+            model.births[index].isEndUncertain = wasMerging && model.isMerging
         }
         guard wasMerging, model.isMerging else { return }
         // What is begun now is the middle of a restore, if the first part is a session; if it had kept
@@ -134,6 +135,8 @@ extension Life {
             try machine.mount()
             model.isMounted = true
             model.store?.isOpen = true
+            // A real file system writes as it is mounted, more often than not.
+            if !machine.canReadMounted { model.store?.isUncertain = true }
         case .remount:
             guard model.isMounted else { return }
             try machine.remount()
@@ -147,7 +150,8 @@ extension Life {
         default:
             if step.act == .check, model.isMounted { return }
             try machine.write(step.number)
-            model.store?.isWritten = true
+            // What is written in a mount of a real one may not have got through.
+            if isReadable { model.store?.isWritten = true }
         }
         if isReadable { model.device = try machine.contents() }
         if step.act == .check { try monitor() }

@@ -121,7 +121,6 @@ package struct Life {
         if model.isMounted { try takeAndLook(Step(.unmount)) }
         if model.isMerging { try takeAndLook(Step(.merge, 1_000_000)) }
         try takeAndLook(Step(.monitor))
-        for session in model.sessions { try tryOnCopy(session) }
         for name in model.sessions.map(\.listed.name).reversed() {
             guard let index = model.sessions.firstIndex(where: { $0.listed.name == name })
             else { continue }

@@ -160,6 +160,8 @@ package struct ListedSession: Hashable, Sendable {
     package var isBroken: Bool
     /// A restore that nothing captured went back to before it.
     package var isUndone: Bool
+    /// A crash was its end.
+    package var isInterrupted: Bool
     /// It begins in the middle of an online restore.
     package var isMidway: Bool
     /// It knows what the device was like at its end.
@@ -174,6 +176,7 @@ package struct ListedSession: Hashable, Sendable {
         isInvalid = false
         isBroken = false
         isUndone = false
+        isInterrupted = false
         isMidway = false
         hasEnd = true
     }

@@ -38,6 +38,8 @@ package struct Model: Sendable {
         var isInvalid = false
         var isMidway = false
         var mayBreak = false
+        /// The machine stopped while it captured.
+        var isInterrupted = false
         /// It is no fault if it isn't there.
         var isOptional = false
         /// What the device itself held at the end nobody has seen: something else was shown.
@@ -90,7 +92,7 @@ package struct Model: Sendable {
         births.append(
             Birth(
                 begin: store.begin, end: device, isInvalid: store.isLost, isMidway: store.isMidway,
-                mayBreak: store.mayBreak,
+                mayBreak: store.mayBreak, isInterrupted: phase == .off,
                 isOptional: store.isUncertain && !store.isLost
                     && (isMerging || store.isMidway || store.begin == device)))
     }
@@ -186,6 +188,11 @@ package struct Model: Sendable {
         }
         if session.isBroken, !birth.mayBreak {
             problems.append("session \(session.name) says that something wrote past it")
+        }
+        if session.isInterrupted != birth.isInterrupted {
+            problems.append(
+                "session \(session.name) says that it was \(session.isInterrupted ? "" : "not ")cut short"
+            )
         }
         if session.isMidway != birth.isMidway {
             problems.append(

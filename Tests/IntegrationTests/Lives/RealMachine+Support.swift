@@ -50,14 +50,16 @@ enum Monitors {
         }
     }
 
-    /// How many locks a process holds: `1: FLOCK  ADVISORY  WRITE 123 00:12:34 0 EOF`.
-    static func locks(of process: pid_t) -> Int {
-        let text =
-            (try? Files.read("/proc/locks")).map { String(decoding: $0, as: UTF8.self) } ?? ""
-        return text.split(separator: "\n").count { line in
-            let words = line.split(separator: " ")
-            return words.count > 4 && words[4] == "\(process)"
-        }
+    /// Whether a process holds a lock beside that which says that it runs:
+    /// `1: FLOCK  ADVISORY  WRITE 123 00:12:34 0 EOF`.
+    static func holdsLock(_ process: pid_t) throws -> Bool {
+        let own = try FileStatus("/run/dmsnap/monitor.lock").inode
+        return String(decoding: try Files.read("/proc/locks"), as: UTF8.self)
+            .split(separator: "\n").contains { line in
+                let words = line.split(separator: " ")
+                return words.count > 5 && words[4] == "\(process)"
+                    && !words[5].hasSuffix(":\(own)")
+            }
     }
 }
 
@@ -138,6 +140,7 @@ struct LifeRecord: Decodable {
     let broken: String?
     let undoneBy: String?
     let continues: String?
+    let interrupted: Bool
     let end: Ignored?
 
     init(_ directory: FilePath) throws {
@@ -153,6 +156,7 @@ struct LifeRecord: Decodable {
         listed.isInvalid = state == "invalid"
         listed.isBroken = broken != nil
         listed.isUndone = undoneBy != nil
+        listed.isInterrupted = interrupted
         listed.isMidway = continues != nil
         listed.hasEnd = end != nil
         return listed

@@ -213,9 +213,10 @@ final class RealMachine: LifeMachine {
             let state = activation.state
             if isMounted { return state.session != nil }
             guard state.name == "armed" else { return false }
-            let status = try Shell.must(
+            // The next one may have taken over since the registry was read.
+            let status = try Shell.call(
                 "dmsetup status dmsnapcow-\(activation.name)-\(state.store.number)")
-            let words = status.split(separator: " ")
+            let words = status.out.split(whereSeparator: \.isWhitespace)
             return words.count == 5 && words[3].split(separator: "/")[0] == words[4]
         }
         try stopMonitor()
@@ -229,8 +230,8 @@ final class RealMachine: LifeMachine {
         try wait("the monitor holds no lock") {
             let running = Monitors.running
             for process in running { kill(process, SIGSTOP) }
-            // Its own lock says that it runs; one more, and a verb would wait for ever.
-            if running.allSatisfy({ Monitors.locks(of: $0) <= 1 }) { return true }
+            // With a lock of it a verb would wait for ever.
+            if try !running.contains(where: Monitors.holdsLock) { return true }
             for process in running { kill(process, SIGCONT) }
             return false
         }
@@ -257,7 +258,6 @@ final class RealMachine: LifeMachine {
                 \(fileSystem.check) \(activation.origin) > /dev/null 2>&1 || true
                 dd if=/dev/urandom of=\(activation.origin) bs=4096 seek=\(offset) count=1 \
                     conv=notrunc status=none
-                udevadm settle
                 """)
             return
         }
@@ -280,7 +280,7 @@ final class RealMachine: LifeMachine {
     }
 
     func unmount() throws {
-        try Shell.must("umount \(mountPoint); udevadm settle")
+        try Shell.must("umount \(mountPoint)")
         isMounted = false
     }
 
@@ -320,7 +320,7 @@ final class RealMachine: LifeMachine {
             """
             mount \(isImage ? "-o loop" : "") \(device) \(mountPoint)
             echo \(number) > \(mountPoint)/past || true
-            umount \(mountPoint); udevadm settle
+            umount \(mountPoint)
             """)
     }
 

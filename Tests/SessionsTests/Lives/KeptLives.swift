@@ -22,5 +22,21 @@ enum KeptLives {
             "restored after a boot and before it is assembled: refused, and nothing is taken for lost",
             "disk 8192 1024 1: activate, check 1, mount, write 3, crash, restore, assemble"
         ),
+        (
+            "deactivated after a boot and not assembled: a session that a crash cut short didn't say so",
+            "disk 8192 1024 1: activate, check 1, mount, write 3, crash, deactivate"
+        ),
+        (
+            "restored after a boot, under a new name: the device was taken for one that isn't activated",
+            "disk 17408 512 5387: activate, write 823, monitor, cut 211, rename, restore 198"
+        ),
+        (
+            "activated again after a boot, under a new name: it was activated twice",
+            "disk 17408 512 5387: activate, write 823, monitor, cut 211, rename, activate, restore"
+        ),
+        (
+            "deactivated after a boot, under a new name, by which it wasn't found",
+            "disk 32768 1024 43: activate, write 1, crash, rename, deactivate, activate"
+        ),
     ]
 }

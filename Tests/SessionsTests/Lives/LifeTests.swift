@@ -25,6 +25,18 @@ import Testing
         }
     }
 
+    /// This thread's processor time in seconds.
+    private static func time() -> Int {
+        var time = timespec()
+        _ = unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return time.tv_sec
+    }
+
+    private func tell(_ first: UInt64, _ figures: Figures) {
+        print("lives: DMSNAP_SEED=\(first): \(figures)")
+        fflush(nil)
+    }
+
     private func report(_ history: History, _ problem: String) {
         var none = Figures()
         let least = history.shrunk { self.problem($0, &none) != nil }
@@ -50,19 +62,20 @@ import Testing
             environment["DMSNAP_SEED"].flatMap { UInt64($0) }
             ?? UInt64(Date().timeIntervalSince1970 / 86400) * 1_000_000
         let most = environment["DMSNAP_LIVES"].flatMap { UInt64($0) }
-        let end = clock() + 8 * clock_t(CLOCKS_PER_SEC)
+        let end = Self.time() + 8
         var figures = Figures()
         var failures = 0
         var seed = first
-        while most.map({ seed < first + $0 }) ?? (clock() < end), failures < 3 {
+        while most.map({ seed < first + $0 }) ?? (Self.time() < end), failures < 3 {
             let history = History(seed: seed, sizes: SimulatedMachine.sizes)
             if let problem = problem(history, &figures) {
                 report(history, problem)
                 failures += 1
             }
             seed += 1
+            if (seed - first).isMultiple(of: 500) { tell(first, figures) }
         }
-        print("lives: DMSNAP_SEED=\(first): \(figures)")
+        tell(first, figures)
     }
 
     @Test("What was found once stays mended", arguments: KeptLives.all.map(\.history))

@@ -81,6 +81,7 @@ final class SimulatedMachine: LifeMachine {
             listed.isInvalid = record.state == .invalid
             listed.isBroken = record.broken != nil
             listed.isUndone = record.undoneBy != nil
+            listed.isInterrupted = record.interrupted
             listed.isMidway = record.continues != nil
             listed.hasEnd = record.end != nil
             return listed
@@ -114,7 +115,8 @@ final class SimulatedMachine: LifeMachine {
     }
 
     func faults(afterDeath: Bool) throws -> [String] {
-        try world.faults(afterDeath: afterDeath, sessions: records())
+        let activations = try activation().map { [$0] } ?? []
+        return try world.faults(afterDeath: afterDeath, known: (activations, records()))
     }
 
     func beginning(of store: String) -> [UInt8]? { world.kernel.beginnings["DMSNAP-\(store)"] }
@@ -132,9 +134,7 @@ final class SimulatedMachine: LifeMachine {
     }
 
     func deactivate() throws {
-        // After a boot it may have another name that nobody has seen yet.
-        let known = try activation()?.path.text ?? path.string
-        try asked { _ = try world.service().deactivate(known) }
+        try asked { _ = try world.service().deactivate(path.string) }
     }
 
     func assemble() throws {
