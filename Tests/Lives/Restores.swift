@@ -139,8 +139,7 @@ extension Life {
             throw fail("\(name) is restored to \(what), and must be refused")
         }
         let isExact = now == session.begin
-        // Of the middle of an online restore nobody has seen what it was; that it is one is said.
-        if result.isProven, !isExact, !session.listed.isMidway {
+        if result.isProven, !isExact {
             throw fail("\(name) is restored to \(what), and gives something else")
         }
         if !isExact || !result.isProven, !verdict.isLifted, !verdict.isDoubtful {

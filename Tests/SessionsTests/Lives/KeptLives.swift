@@ -38,5 +38,15 @@ enum KeptLives {
             "deactivated after a boot, under a new name, by which it wasn't found",
             "disk 32768 1024 43: activate, write 1, crash, rename, deactivate, activate"
         ),
+        (
+            "forced back to the middle of an online restore, it was said to be what it was",
+            "image 36189 2048 3101: activate, write 465, monitor, online 500, write 407, crash 248, "
+                + "assemble, merge 1000, monitor, accept 944"
+        ),
+        (
+            "the same after a power cut",
+            "disk 9216 512 5964: activate, write 172, monitor, write 772, monitor, online 915, "
+                + "write 909, cut 385, assemble, merge 1000, monitor, accept 807"
+        ),
     ]
 }
