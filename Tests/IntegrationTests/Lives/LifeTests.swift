@@ -72,9 +72,9 @@ extension IntegrationTests {
                     Issue.record("\(problem)\nDMSNAP_LIFE='\(least)'")
                 }
                 print("life \(history.seed): \(Int(Date().timeIntervalSince(begin))) s")
+                print("lives: DMSNAP_SEED=\(first): \(figures)")
                 fflush(nil)
             }
-            print("lives: DMSNAP_SEED=\(first): \(figures)")
         }
     }
 }
