@@ -27,7 +27,7 @@ TEST_PACKAGES  = user-mode-linux dmsetup udev kmod systemd e2fsprogs xfsprogs bt
 
 FUZZ_SECONDS ?=
 
-.PHONY: help setup build unit integration soak fuzz sanitize test demo check fmt vm install uninstall bench clean
+.PHONY: help setup build unit integration soak lives xfstests fuzz sanitize test demo check fmt vm install uninstall bench clean
 
 help: ## Show this help.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1|/' | column -t -s '|'
@@ -61,6 +61,14 @@ integration: build stage ## Run the tests on the kernel's own device-mapper, in 
 soak: build stage ## Cut the power at every moment of recorded workloads (hours; DMSNAP_CUTS=N for a part).
 	$(SWIFT) build --build-tests
 	Tests/soak
+
+lives: build stage ## Live random lives of a device (hours; DMSNAP_LIVES=N simulated, DMSNAP_REAL_LIVES=N not).
+	$(SWIFT) build $(TEST_FLAGS) --build-tests
+	Tests/lives
+
+xfstests: build stage ## Run xfstests on activated devices, and restore every session (XFSTESTS=DIR, a built one).
+	$(SWIFT) build $(TEST_FLAGS) --product vm
+	XFSTESTS="$(XFSTESTS)" Tests/xfstests/run
 
 fuzz: ## Throw hostile input at the readers, for FUZZ_SECONDS each (default: until interrupted).
 	Tests/fuzz $(FUZZ_SECONDS)

@@ -134,6 +134,10 @@ let package = Package(
         .testTarget(
             name: "WriteLogTests", dependencies: ["Block", "StoreTesting", "WriteLog"],
             swiftSettings: strict),
+        // Random lives of a device, and what must be true of them.
+        .target(
+            name: "Lives", dependencies: ["StoreTesting"], path: "Tests/Lives",
+            swiftSettings: strict),
         // A simulated kernel for the domain's tests, and steps that fail or are the last.
         .target(name: "CInterposer", path: "Tests/CInterposer"),
         .target(
@@ -147,8 +151,7 @@ let package = Package(
             name: "SessionsTests",
             dependencies: [
                 "Block", "DeviceMapper", "ExceptionStore", "SessionArchive", "Restore", "Sessions",
-                "StoreTesting",
-                "KernelSimulation", system,
+                "StoreTesting", "Lives", "KernelSimulation", system,
             ],
             swiftSettings: strict),
         .testTarget(
@@ -202,7 +205,7 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Block", "ExceptionStore", "StoreTesting", "WriteLog", system, subprocess,
+                "Block", "ExceptionStore", "StoreTesting", "WriteLog", "Lives", system, subprocess,
             ],
             exclude: ["client.c", "cycle.c", "terminal.py"],
             swiftSettings: strict),

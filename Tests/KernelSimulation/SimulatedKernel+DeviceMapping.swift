@@ -111,6 +111,7 @@ extension SimulatedKernel {
             if table.type == SnapshotTarget.type {
                 noteRunningOrigin(of: table, name.text)
                 noteUnflushedOrigin(of: table, name.text)
+                try? keepBeginning(of: table, device.uuid)
             }
             device.live = table
             device.store = device.inactiveStore
@@ -150,7 +151,7 @@ extension SimulatedKernel {
     /// What a snapshot goes back to is what the origin holds now, and a power cut must not change that.
     private func noteUnflushedOrigin(of table: Target, _ name: String) {
         guard let target = SnapshotTarget(parameters: table.parameters),
-            unflushed.contains(target.origin)
+            unflushed.contains(where: { $0.device == target.origin })
         else { return }
         violations.append("\(name): captures over writes that a power cut may take back")
     }

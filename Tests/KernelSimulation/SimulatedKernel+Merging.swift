@@ -28,7 +28,7 @@ extension SimulatedKernel {
         let file = try backing(of: number, "").0
         let old = try allBytes(of: file)
         let start = last.old * store.chunkBytes
-        let range = start..<min(start + store.chunkBytes, old.count)
+        let range = start..<min(start + store.chunkBytes, wholeSectors(old))
         for (_, other) in snapshots(of: number) {
             for part in chunks(of: range, other.chunkBytes) {
                 let chunk = part.lowerBound / other.chunkBytes
@@ -40,6 +40,8 @@ extension SimulatedKernel {
         }
         try file.writeAll(
             toAbsoluteOffset: Int64(start), store.chunk(last.new).prefix(range.count))
+        // The kernel flushes the origin before it forgets what is back there.
+        flush(number)
         try store.removeLast()
     }
 
@@ -55,6 +57,9 @@ extension SimulatedKernel {
         return parts
     }
 
+    /// A device's end: what of an image makes no sector is behind it.
+    private func wholeSectors(_ bytes: [UInt8]) -> Int { bytes.count / 512 * 512 }
+
     /// What a reader of an origin gets.
     package func contents(ofMapped name: String) throws -> [UInt8] {
         try Steps.elsewhere {
@@ -65,7 +70,7 @@ extension SimulatedKernel {
             guard let store = merging(device) else { return bytes }
             for entry in store.entries {
                 let start = entry.old * store.chunkBytes
-                let range = start..<min(start + store.chunkBytes, bytes.count)
+                let range = start..<min(start + store.chunkBytes, wholeSectors(bytes))
                 bytes.replaceSubrange(range, with: store.chunk(entry.new).prefix(range.count))
             }
             return bytes

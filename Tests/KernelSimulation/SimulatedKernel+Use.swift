@@ -112,14 +112,16 @@ extension SimulatedKernel {
                 throw Errno.deadlock
             }
             writes[device.number, default: 0] += 1
-            unflushed.insert(number)
             let file = try backing(of: number, "").0
             let old = try allBytes(of: file)
             func writeOrigin(_ range: Range<Int>) throws {
                 try keep(range, of: device) { Array(old[$0.clamped(to: 0..<old.count)]) }
-                try file.writeAll(
-                    toAbsoluteOffset: Int64(range.lowerBound),
-                    bytes[range.lowerBound - offset..<range.upperBound - offset])
+                let new = bytes[range.lowerBound - offset..<range.upperBound - offset]
+                unflushed.append(
+                    UnflushedWrite(
+                        device: number, offset: range.lowerBound, old: Array(old[range]),
+                        new: Array(new)))
+                try file.writeAll(toAbsoluteOffset: Int64(range.lowerBound), new)
             }
             let range = offset..<offset + bytes.count
             guard let store = merging(device) else { return try writeOrigin(range) }

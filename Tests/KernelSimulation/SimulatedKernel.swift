@@ -68,8 +68,12 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     package var countsWrites = true
     /// How many writes each device has completed.
     package var writes: [DeviceNumber: UInt64] = [:]
-    /// Raw devices with writes that a power cut takes back.
-    var unflushed: Set<DeviceNumber> = []
+    /// What a power cut takes back: writes that no flush of their device came after, the oldest first.
+    var unflushed: [UnflushedWrite] = []
+    /// What an origin held when a store began to capture, by the snapshot's DM UUID.
+    package internal(set) var beginnings: [String: [UInt8]] = [:]
+    /// Whether those are kept.
+    package var keepsBeginnings = false
     /// Whether file systems were unmounted properly.
     package var condition = FileSystemCondition.unknown
     /// When file systems were checked.
@@ -219,7 +223,7 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
 
     package func synchronize(_ path: FilePath) throws(SystemError) {
         try enter("synchronize", path.string)
-        if let number = number(of: path) { unflushed.remove(number) }
+        if let number = number(of: path) { flush(number) }
     }
 
     package func attachLoop(

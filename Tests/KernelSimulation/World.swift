@@ -122,19 +122,30 @@ package final class World {
 
     /// What holds after everything that dmsnap does, and after whatever interrupted it.
     ///
-    /// - Parameter afterDeath: a killed process may leave an empty lock file until the next boot.
+    /// - Parameters:
+    ///   - afterDeath: a killed process may leave an empty lock file until the next boot.
+    ///   - known: activations and sessions, where somebody has read them already.
     /// - Returns: what doesn't.
-    package func faults(afterDeath: Bool = false) throws -> [String] {
+    package func faults(
+        afterDeath: Bool = false, known: (activations: [Activation], sessions: [Session])? = nil
+    ) throws -> [String] {
         var faults = kernel.violations
         faults += kernel.suspended.map { "\($0) is suspended" }
-        let activations = try service().activations()
+        let activations = try known?.activations ?? service().activations()
         var expected: Set<String> = []
         var armed: Set<String> = []
+        var lost = 0
         for activation in activations {
             let name = try origin(activation)
             expected.insert(name)
-            if !activation.store.isAbsent {
-                expected.insert("dmsnapcow-\(activation.name)-\(activation.store.number)")
+            let snapshot = "dmsnapcow-\(activation.name)-\(activation.store.number)"
+            if activation.store.health == .sound {
+                expected.insert(snapshot)
+            } else if kernel.number(ofMapped: snapshot) != nil {
+                // An invalid one is taken away under its session, as soon as somebody sees that.
+                expected.insert(snapshot)
+            } else if !activation.store.isAbsent {
+                lost += 1
             }
             switch activation.state {
             case .armed, .open, .merging: break
@@ -150,7 +161,7 @@ package final class World {
         let loops = kernel.remains.count - mapped.count
         let merging = activations.count { $0.merge != nil }
         let stores = activations.count { !$0.store.isAbsent }
-        let wanted = stores + activations.count { $0.kind == .image } + merging
+        let wanted = stores - lost + activations.count { $0.kind == .image } + merging
         if loops != wanted { faults.append("\(loops) loop devices, and not \(wanted)") }
         let directories = Set((try? Files.list(layout.defaultSessions.appending(".armed"))) ?? [])
         faults += directories.symmetricDifference(armed).map {
@@ -160,7 +171,7 @@ package final class World {
         faults += merged.symmetricDifference(activations.filter { $0.merge != nil }.map(\.id)).map {
             ".merging/\($0) is too much, or not there"
         }
-        for session in try sessions() where session.record.state == .open {
+        for session in try known?.sessions ?? sessions() where session.record.state == .open {
             let isOurs = activations.contains { $0.session == session.record.name }
             if !isOurs { faults.append("\(session.record.name) is open and nobody's") }
         }

@@ -226,6 +226,10 @@ import Testing
             try world.service().restore(RestoreRequest(session: parts[2].name))
         }
         #expect(error?.exitStatus == .damaged)
+        // Forced, it is put back to what the disk held then, and no reader ever saw: nothing is claimed.
+        var forced = RestoreRequest(session: parts[2].name)
+        forced.acceptsWrites = true
+        #expect(try !world.service().restore(forced).isProven)
         _ = try world.service().restore(RestoreRequest(session: parts[0].name))
         #expect(try world.kernel.bytes(of: disk) == states[3])
         try check(world)

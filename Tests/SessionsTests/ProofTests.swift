@@ -175,6 +175,26 @@ import Testing
         try check(world)
     }
 
+    @Test("Deactivated after a crash and not assembled, the session says the same as otherwise")
+    func deactivatedAfterCrash() throws {
+        for isWritten in [false, true] {
+            let (world, disk) = try armed()
+            try world.mount()
+            try world.kernel.write(world.generator.bytes(3000), at: 512, to: world.origin())
+            world.kernel.reboot()
+            world.kernel.condition = .clean
+            if isWritten {
+                try TemporaryDirectory.patch(
+                    disk, at: 600 << 10, [UInt8](repeating: 7, count: 200 << 10))
+            }
+            let session = try #require(try world.service().deactivate(disk.string))
+            #expect(session.record.interrupted && session.record.doubt != nil)
+            #expect((session.record.broken != nil) == isWritten)
+            let error = try world.service().restoreError(session.record.name.text)
+            #expect(error?.exitStatus == (isWritten ? .damaged : nil))
+        }
+    }
+
     @Test("A disk that was set read-only is not written, though device-mapper would")
     func readOnly() throws {
         let (world, disk) = try armed()

@@ -36,6 +36,21 @@ import Testing
         return error
     }
 
+    @Test("After a boot, before it is assembled, it is refused, and nothing is taken for lost")
+    func apart() throws {
+        let (world, disk, names, states) = try chain()
+        try world.mount()
+        try world.scribble()
+        world.kernel.reboot()
+        let error = try refusal(world, .init(session: names[0]), disk)
+        #expect(error?.exitStatus == .busy)
+        #expect(error?.description.contains("dmsnap assemble") == true)
+        for (_, result) in try world.service().assembleAll() { _ = try result.get() }
+        #expect(try world.sessions().last?.record.state == .closed)
+        _ = try world.service().restore(RestoreRequest(session: names[0]))
+        #expect(try world.kernel.bytes(of: disk) == states[0])
+    }
+
     @Test("A dry run reads everything and writes nothing", arguments: [true, false])
     func dryRun(isActive: Bool) throws {
         let (world, disk, names, states) = try chain(isActive)

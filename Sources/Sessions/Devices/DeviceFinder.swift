@@ -43,14 +43,25 @@ struct DeviceFinder: Sendable {
     private func isSame(_ activation: Activation, _ status: FileStatus) throws -> Bool {
         switch status.kind {
         case .regular:
-            return activation.kind == .image && activation.identity.inode == status.inode
+            if activation.kind == .image && activation.identity.inode == status.inode
                 && activation.identity.fileSystem == status.fileSystem
+            {
+                return true
+            }
         case .blockDevice:
             if try stack.origin(activation)?.number == status.deviceNumber { return true }
-            return (try? stack.source(activation).number) == status.deviceNumber
+            if (try? stack.source(activation).number) == status.deviceNumber { return true }
         default:
             return false
         }
+        // A boot may have given it a name, or its file system a number, that the registry doesn't know
+        // before it is assembled.
+        guard try !stack.isLoaded(activation), let found = (try? locate(activation)) ?? nil,
+            let there = try? kernel.status(found.path), there.kind == status.kind
+        else { return false }
+        return status.kind == .blockDevice
+            ? there.deviceNumber == status.deviceNumber
+            : there.inode == status.inode && there.fileSystem == status.fileSystem
     }
 
     /// The sessions' directory as it is now, to be remembered.

@@ -21,12 +21,13 @@ extension Lifecycle {
             try refuseViewed(activation)
             try refuseUnwritable(activation)
             try merger.refuseToLose(activation)
+            let doubt = try lookBack(activation)
             let leaving = try registry.change(activation.id) { current throws(SessionsError) in
                 try current.beginDeactivation()
             }
             for _ in 0..<50 {
                 do {
-                    return try takeDown(leaving)
+                    return try takeDown(leaving, doubt: doubt)
                 } catch {
                     let cause = SessionsError.from(error)
                     guard cause.exitStatus == .busy, try stack.origin(activation) != nil else {
@@ -51,6 +52,27 @@ extension Lifecycle {
         // A boot came into the exchange, and nothing was assembled since.
         try finder.requireBase(activation)
         return try closeHalfExchanged(activation, next)
+    }
+
+    /// After a boot, with nothing assembled since, nobody has looked yet whether something wrote to the
+    /// device meanwhile. What is seen is in the registry then.
+    ///
+    /// - Returns: what nobody can know.
+    private func lookBack(_ activation: Activation) throws -> String? {
+        guard try isCutShort(activation), let path = bareSource(activation) else { return nil }
+        try kernel.synchronize(path)
+        var seen = try compareWithBaseline(
+            activation, kernel.fingerprint(path, samples: true))
+        return try lookAtFileSystem(&seen, on: path)
+    }
+
+    /// Whether the machine stopped while the store captured: there are no tables, and nobody has put down
+    /// what the kernel said of it at its end.
+    private func isCutShort(_ activation: Activation) throws -> Bool {
+        if case .activating = activation.state { return false }
+        let store = activation.store
+        return try stack.origin(activation) == nil && store.held == nil
+            && stack.snapshot(activation, store: store.number) == nil
     }
 
     private func busy(_ activation: Activation, _ reason: String) -> SessionsError {
@@ -97,12 +119,14 @@ extension Lifecycle {
     /// The origin goes first: the kernel refuses that while anybody has it open, and without it
     /// nothing is written that a snapshot would have to see. Can be done again after a crash.
     ///
+    /// - Parameter doubt: what nobody can know of it.
     /// - Throws: `missingDirectory` before anything is done, where the sessions' directory isn't there.
-    func takeDown(_ activation: Activation) throws -> Session? {
+    func takeDown(_ activation: Activation, doubt: String? = nil) throws -> Session? {
         switch activation.state {
         case .activating, .deactivating: try finder.requireBase(activation)
         case .armed, .open, .exchanging, .merging: break
         }
+        let isInterrupted = try isCutShort(activation)
         let source =
             try stack.loadedSource(activation) == nil
             ? nil : try? stack.source(activation)
@@ -114,7 +138,8 @@ extension Lifecycle {
             try kernel.synchronize(path)
             return try kernel.fingerprint(path, samples: true)
         }
-        let closed = try closeLast(activation, end: end)
+        let closed = try closeLast(
+            activation, Ending(end: end, isInterrupted: isInterrupted, doubt: doubt))
         try stack.detachImage(activation, source: source?.path)
         try merger.discardStore(activation)
         try registry.forget(activation.id)
@@ -138,7 +163,7 @@ extension Lifecycle {
         }
     }
 
-    private func closeLast(_ activation: Activation, end: Fingerprint?) throws -> Session? {
+    private func closeLast(_ activation: Activation, _ ending: Ending) throws -> Session? {
         let directory = activation.armedDirectory(activation.store.number)
         if case .activating = activation.state {
             // Of an activation that never came to be: it isn't there yet, or is empty.
@@ -147,9 +172,7 @@ extension Lifecycle {
                 return nil
             }
         }
-        guard case .session(let session) = try close(activation, Ending(end: end)) else {
-            return nil
-        }
+        guard case .session(let session) = try close(activation, ending) else { return nil }
         return session
     }
 

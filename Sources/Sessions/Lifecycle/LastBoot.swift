@@ -22,7 +22,7 @@ extension Lifecycle {
         try kernel.synchronize(stack.source(activation).path)
         let now = try kernel.fingerprint(stack.source(activation).path, samples: true)
         activation = try compareWithBaseline(activation, now)
-        let doubt = try lookAtFileSystem(&activation)
+        let doubt = try lookAtFileSystem(&activation, on: stack.source(activation).path)
         // Whatever a store of the last boot holds was cut short, named or not: a clean end leaves an
         // empty one.
         let outcome = try close(
@@ -56,9 +56,10 @@ extension Lifecycle {
     /// - Returns: what nobody can know. A file system that was mounted for writing is unclean now; one
     ///   that isn't was unmounted at that very moment, was mounted for reading only, or another system
     ///   has been at it.
-    private func lookAtFileSystem(_ activation: inout Activation) throws -> String? {
+    func lookAtFileSystem(
+        _ activation: inout Activation, on source: FilePath
+    ) throws -> String? {
         guard case .open = activation.state else { return nil }
-        let source = try stack.source(activation).path
         if let noted = activation.store.lastCheck,
             let now = try kernel.lastCheck(of: source), now != noted
         {
@@ -146,7 +147,7 @@ extension Lifecycle {
 
     /// Where the store has kept nothing the device has to look as it did when the store was armed;
     /// else somebody wrote to it past us, a rescue system between the crash and now for instance.
-    private func compareWithBaseline(
+    func compareWithBaseline(
         _ activation: Activation, _ now: Fingerprint
     ) throws -> Activation {
         let store = activation.store

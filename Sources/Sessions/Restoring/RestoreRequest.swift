@@ -67,7 +67,8 @@ public struct RestoreOutcome: Sendable {
 
     /// Whether the device surely is what it was before that mount, as far as anything is sure.
     public var isProven: Bool {
-        guard case .same = proof else { return false }
+        // What was compared, of one that begins in the middle of an online restore, nobody ever saw.
+        guard case .same = proof, session.record.continues == nil else { return false }
         return report.damage.isEmpty
     }
 }

@@ -1,0 +1,164 @@
+import Block
+import FoundationEssentials
+import Glibc
+import Lives
+import SystemPackage
+
+/// A shell script's end, waited for: a life is one thread's.
+enum Shell {
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    static func call(_ script: String) throws -> Output {
+        let out = FilePath("/dev/shm/life-out")
+        let err = FilePath("/dev/shm/life-err")
+        let status = unsafe system("{ \(script)\n} > \(out) 2> \(err) < /dev/null")
+        func text(_ path: FilePath) throws -> String {
+            String(decoding: try Files.read(path), as: UTF8.self)
+        }
+        return Output(status: status >> 8 & 0xff, out: try text(out), err: try text(err))
+    }
+
+    @discardableResult
+    static func must(_ script: String) throws -> String {
+        let output = try call("set -e\n\(script)")
+        guard output.status == 0 else {
+            throw Failure(description: "`\(script)`: \(output.status): \(output.err)")
+        }
+        return output.out.hasSuffix("\n") ? String(output.out.dropLast()) : output.out
+    }
+}
+
+/// Asks again until the answer is yes.
+func wait(_ what: String, within seconds: Int = 60, _ condition: () throws -> Bool) throws {
+    let end = time(nil) + seconds
+    while try !condition() {
+        guard time(nil) < end else {
+            throw Shell.Failure(description: "waited in vain until \(what)")
+        }
+        usleep(20_000)
+    }
+}
+
+/// dmsnap's processes.
+enum Monitors {
+    static var running: [pid_t] {
+        ((try? Files.list("/proc")) ?? []).compactMap { pid_t($0) }.filter { process in
+            let status = Sysfs.attribute(FilePath("/proc/\(process)/stat")) ?? ""
+            return status.contains("(dmsnap) ") && !status.contains(") Z ")
+        }
+    }
+
+    /// Whether a process holds a lock beside that which says that it runs:
+    /// `1: FLOCK  ADVISORY  WRITE 123 00:12:34 0 EOF`.
+    static func holdsLock(_ process: pid_t) throws -> Bool {
+        let own = try FileStatus("/run/dmsnap/monitor.lock").inode
+        return String(decoding: try Files.read("/proc/locks"), as: UTF8.self)
+            .split(separator: "\n").contains { line in
+                let words = line.split(separator: " ")
+                return words.count > 5 && words[4] == "\(process)"
+                    && !words[5].hasSuffix(":\(own)")
+            }
+    }
+}
+
+/// A device's contents, short enough to be kept: equal ones are equal.
+enum Digest {
+    /// - Parameter size: in bytes.
+    static func of(_ path: FilePath, _ size: UInt64) throws -> [UInt8] {
+        let file = try OwnedDescriptor.open(path, .readOnly)
+        if try FileStatus(path).kind == .blockDevice { try file.dropCache() }
+        var first: UInt64 = 0xcbf2_9ce4_8422_2325
+        var second: UInt64 = 0x9e37_79b9_7f4a_7c15
+        var offset: UInt64 = 0
+        while offset < size {
+            let bytes = try file.read(count: Int(min(1 << 20, size - offset)), at: offset)
+            for byte in bytes {
+                first = (first ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
+                second = (second ^ UInt64(byte)) &* 0xd6e8_feb8_6659_fd93
+            }
+            offset += UInt64(bytes.count)
+        }
+        try file.close()
+        return [first, second].flatMap { number in
+            (0..<8).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) }
+        }
+    }
+}
+
+/// As much of registry.json as a life is judged by.
+struct LifeRegistry: Decodable {
+    struct Activation: Decodable {
+        struct Chain: Decodable {
+            let id: String
+            let index: Int
+        }
+
+        struct State: Decodable {
+            struct Store: Decodable {
+                let number: Int
+            }
+
+            struct Merge: Decodable {}
+
+            let name: String
+            let store: Store
+            let session: String?
+            let merge: Merge?
+        }
+
+        let id: String
+        let name: String
+        let chain: Chain
+        let state: State
+
+        var origin: FilePath { FilePath("/dev/mapper/dmsnap-\(name)") }
+    }
+
+    let activations: [Activation]
+
+    static func activation() throws -> Activation? {
+        let path: FilePath = "/var/lib/dmsnap/registry.json"
+        guard Files.exists(path) else { return nil }
+        return try JSONDecoder().decode(Self.self, from: Data(Files.read(path))).activations.first
+    }
+}
+
+/// As much of session.json.
+struct LifeRecord: Decodable {
+    struct Ignored: Decodable {}
+
+    let name: String
+    let activation: String
+    let store: Int
+    let state: String
+    let chain: String
+    let index: Int
+    let openedAt: String
+    let closedAt: String?
+    let broken: String?
+    let undoneBy: String?
+    let continues: String?
+    let interrupted: Bool
+    let end: Ignored?
+
+    init(_ directory: FilePath) throws {
+        let bytes = try Files.read(directory.appending("session.json"))
+        self = try JSONDecoder().decode(Self.self, from: Data(bytes))
+    }
+
+    var listed: ListedSession {
+        var listed = ListedSession(
+            name: name, store: "\(activation)-\(store)",
+            position: ChainPosition(chain: chain, index: index))
+        listed.isCurrent = closedAt == nil
+        listed.isInvalid = state == "invalid"
+        listed.isBroken = broken != nil
+        listed.isUndone = undoneBy != nil
+        listed.isInterrupted = interrupted
+        listed.isMidway = continues != nil
+        listed.hasEnd = end != nil
+        return listed
+    }
+}

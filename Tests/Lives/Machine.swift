@@ -1,0 +1,183 @@
+/// What a life is lived on: dmsnap on a simulated kernel, or on a real one.
+///
+/// What calls dmsnap throws a `Refusal` if it is refused; any other error fails the life.
+package protocol LifeMachine: AnyObject {
+    /// Whether a restore's own session has only what the restore has changed, and not all that it wrote.
+    var capturesChangesOnly: Bool { get }
+    /// Whether a reader sees what was written while it is mounted.
+    var canReadMounted: Bool { get }
+    /// What a reader of the device gets. Nobody may have it mounted.
+    func contents() throws -> [UInt8]
+    /// The sessions as they are listed, the oldest first.
+    func sessions() throws -> [ListedSession]
+    /// Where the device's next session goes; nil while it is not activated.
+    func place() throws -> ChainPosition?
+    /// What never may be, and is: suspended devices, stores that are nobody's.
+    ///
+    /// - Parameter afterDeath: of a process, which may leave a lock file.
+    func faults(afterDeath: Bool) throws -> [String]
+
+    /// Activates the device.
+    func activate() throws
+    /// Deactivates it.
+    func deactivate() throws
+    /// Puts it together again after a boot.
+    func assemble() throws
+    /// Restores a session; to a copy of the device that holds `copy` if that is given.
+    func restore(
+        _ session: ListedSession, _ way: RestoreWay, copy: [UInt8]?
+    ) throws -> RestoreResult
+    /// What the copy holds that a session was restored to last.
+    func copied() throws -> [UInt8]
+    /// Makes what archives are due.
+    ///
+    /// - Returns: whether all could be made.
+    func archive() throws -> Bool
+
+    /// Mounts it, and waits until its session is open.
+    func mount() throws
+    /// Writes to it, mounted or not; what is written the number says.
+    func write(_ number: Int) throws
+    /// Makes what was written durable.
+    func synchronize() throws
+    /// Unmounts it and mounts it again before anybody looks, or mounts it anew.
+    func remount() throws
+    /// Unmounts it.
+    func unmount() throws
+    /// Lets the monitor do what is due, to its end.
+    func monitor() throws
+    /// Lets the kernel put back so many chunks of an online restore.
+    func merge(_ chunks: Int) throws
+    /// Whether an online restore is under way, and not all is back.
+    func isMerging() throws -> Bool
+
+    /// The machine stops and boots; nothing is put together. Of what no flush came after some is lost
+    /// if `losing` says which.
+    func crash(losing: Int?) throws
+    /// Writes to the device itself.
+    func writePast(_ number: Int) throws
+    /// Gives the device another name.
+    ///
+    /// - Returns: false if it can't have one.
+    func rename() throws -> Bool
+    /// Lets the present store run full.
+    ///
+    /// - Returns: false where that can't be done.
+    func fillStore(_ number: Int) throws -> Bool
+    /// Deletes a session's directory.
+    func remove(_ session: ListedSession) throws
+    /// Flips one of the bits that a reader has to find.
+    func damage(_ session: ListedSession, _ number: Int) throws
+
+    /// Lets the process of whatever `body` calls die before its change `number`, boots the machine if
+    /// `number` is odd, and lets the monitor put right what was left, an online restore's end included.
+    ///
+    /// - Returns: false if it didn't live so long, or processes can't be killed here.
+    func dying(before number: Int, _ body: () throws -> Void) throws -> Bool
+    /// What the device held when this store began to capture, if anybody saw it.
+    func beginning(of store: String) -> [UInt8]?
+}
+
+/// How a session is restored.
+package enum RestoreWay: Sendable {
+    case plain, acceptingWrites, online
+}
+
+/// dmsnap has refused something.
+package struct Refusal: Error, CustomStringConvertible {
+    /// The exit status.
+    package let status: Int
+    /// The message.
+    package let message: String
+
+    /// A refusal of this status.
+    package init(status: Int, message: String) {
+        self.status = status
+        self.message = message
+    }
+
+    /// The session that undoes what was done before it was refused: of a restore that was found to have
+    /// come to something else.
+    package var undo: String? {
+        let words = message.split(separator: " ")
+        guard message.contains("to undo the restore"),
+            let option = words.lastIndex(of: "--session"), option + 1 < words.count
+        else { return nil }
+        return words[option + 1].split(whereSeparator: \.isWhitespace).first.map(String.init)
+    }
+
+    /// Both.
+    package var description: String { "refused (\(status)): \(message)" }
+}
+
+/// What a restore says of itself.
+package struct RestoreResult {
+    /// It says that the device is what it was.
+    package let isProven: Bool
+    /// The kernel goes on with it.
+    package let isOnline: Bool
+    /// It was done to the session's own device, by its name.
+    package let isOwn: Bool
+    /// The session that undoes it, of a restore that is done.
+    package let undo: String?
+
+    /// A restore that said this.
+    package init(isProven: Bool, isOnline: Bool, isOwn: Bool, undo: String?) {
+        self.undo = undo
+        self.isProven = isProven
+        self.isOnline = isOnline
+        self.isOwn = isOwn
+    }
+}
+
+/// A place in a chain.
+package struct ChainPosition: Hashable, Sendable {
+    /// The chain's own name.
+    package let chain: String
+    /// From 0.
+    package let index: Int
+
+    /// A place.
+    package init(chain: String, index: Int) {
+        self.chain = chain
+        self.index = index
+    }
+}
+
+/// A session, as its record says.
+package struct ListedSession: Hashable, Sendable {
+    /// Its name.
+    package var name: String
+    /// The activation and number of its store.
+    package var store: String
+    /// Its place in a chain.
+    package var position: ChainPosition
+    /// Nothing has ended it yet.
+    package var isCurrent: Bool
+    /// It missed writes.
+    package var isInvalid: Bool
+    /// It says that something wrote past it.
+    package var isBroken: Bool
+    /// A restore that nothing captured went back to before it.
+    package var isUndone: Bool
+    /// A crash was its end.
+    package var isInterrupted: Bool
+    /// It begins in the middle of an online restore.
+    package var isMidway: Bool
+    /// It knows what the device was like at its end.
+    package var hasEnd: Bool
+
+    /// A session of this name and store, whole.
+    package init(name: String, store: String, position: ChainPosition) {
+        self.name = name
+        self.store = store
+        self.position = position
+        isCurrent = false
+        isInvalid = false
+        isBroken = false
+        isUndone = false
+        isInterrupted = false
+        isMidway = false
+        hasEnd = true
+    }
+}
