@@ -97,6 +97,12 @@ final class FakeDeviceMapper: DeviceMapping {
         throw unexpected(name.text)
     }
 
+    func removeWhenUnused(
+        _ name: DeviceName, in transaction: DeviceMapperTransaction
+    ) throws(DeviceMapperError) {
+        throw unexpected(name.text)
+    }
+
     func table(_ name: DeviceName) throws(DeviceMapperError) -> [Target] {
         throw unexpected(name.text)
     }

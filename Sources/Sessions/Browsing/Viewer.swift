@@ -14,10 +14,10 @@ import SystemPackage
 public struct Viewer: Sendable {
     let lifecycle: Lifecycle
 
-    private var restorer: Restorer { Restorer(lifecycle: lifecycle) }
+    var restorer: Restorer { Restorer(lifecycle: lifecycle) }
     private var stack: Stack { lifecycle.stack }
     private var kernel: any Kernel { lifecycle.kernel }
-    private var catalogue: Catalogue { lifecycle.catalogue }
+    var catalogue: Catalogue { lifecycle.catalogue }
 
     /// The device as it was when a session's mount found it, or as it is now.
     ///

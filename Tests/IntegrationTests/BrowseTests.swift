@@ -1,0 +1,189 @@
+import Block
+import FoundationEssentials
+import SystemPackage
+import Testing
+
+extension IntegrationTests {
+    @Suite struct Browse {
+        struct FileSystem: Sendable, CustomTestStringConvertible {
+            let name: String
+            let make: String
+            let kind: DeviceKind
+            var megabytes = 64
+            /// A view's btrfs has another UUID, XFS writes to its log when it is mounted read-only, and
+            /// vfat knows no inodes.
+            var isSameByteForByte = true
+            var knowsRenames = true
+            var testDescription: String { name }
+        }
+
+        static let fileSystems = [
+            FileSystem(name: "ext4", make: "mkfs.ext4 -q -F", kind: .block),
+            FileSystem(
+                name: "XFS", make: "mkfs.xfs -q -f", kind: .image, megabytes: 320,
+                isSameByteForByte: false),
+            FileSystem(
+                name: "btrfs", make: "mkfs.btrfs -q -f", kind: .block, megabytes: 128,
+                isSameByteForByte: false),
+            FileSystem(
+                name: "vfat", make: "mkfs.vfat", kind: .image, knowsRenames: false),
+        ]
+
+        private struct Change: Decodable {
+            let path: String
+            let change: String
+            let from: String?
+        }
+
+        private func diff(_ arguments: [String]) async throws -> [String] {
+            let text = try await Dmsnap.must(["diff", "--json"] + arguments)
+            return try JSONDecoder().decode([Change].self, from: Data(text.utf8)).map {
+                "\($0.change) \($0.from.map { "\($0) -> " } ?? "")\($0.path)"
+            }
+        }
+
+        private func views() -> [String] {
+            Machine.mapperDevices.filter { $0.hasPrefix("dmsnapview-") }
+        }
+
+        @Test(
+            "A session is looked into while its device is mounted, written to and unmounted",
+            arguments: fileSystems)
+        func lookedInto(fileSystem: FileSystem) async throws {
+            try await Rig.with(fileSystem.kind, size: fileSystem.megabytes << 20) { rig in
+                try await sh("\(fileSystem.make) \(rig.device) > /dev/null")
+                try await rig.activate()
+                let first = try await rig.mounted(
+                    "mkdir dir; echo one > dir/a; echo gone > gone; echo moved > moved; head -c 2M /dev/urandom > big"
+                )
+                let before = try await rig.checksum()
+                try await sh(
+                    "mkdir \(rig.directory)/kept \(rig.directory)/view \(rig.directory)/out")
+                try await rig.mount()
+                try await sh("cp -a \(rig.mountPoint)/. \(rig.directory)/kept")
+                try await sh(
+                    """
+                    cd \(rig.mountPoint); echo two > dir/a; rm gone; mv moved dir/moved; echo new > new
+                    head -c 2M /dev/urandom > big; sync
+                    """)
+                let session = try #require(try await rig.sessions().last)
+                #expect(session.state == "open")
+                let view = "\(rig.directory)/view"
+                try await Dmsnap.must(["browse", session.name, view])
+                let device = try await sh("findmnt -n -o SOURCE \(view)")
+                func expectSame(_ when: String) async throws {
+                    try await sh("diff -r --exclude=lost+found \(rig.directory)/kept \(view)")
+                    guard fileSystem.isSameByteForByte else { return }
+                    let now = try await sh("blockdev --flushbufs \(device); sha256sum < \(device)")
+                    #expect(now.hasPrefix(before), "\(when)")
+                }
+                try await expectSame("while it is mounted")
+                // What is written after the view was made, over what had changed and what had not.
+                try await sh(
+                    "cd \(rig.mountPoint); head -c 3M /dev/urandom > big; head -c 9M /dev/zero > more; sync"
+                )
+                try await expectSame("after more writes")
+                #expect(try await sh("touch \(view)/x 2>&1 || true").contains("Read-only"))
+                try await rig.unmount()
+                try await expectSame("after the session has closed")
+                try await rig.mounted("echo again > again")
+                try await expectSame("after another session")
+                try await Dmsnap.refuses(
+                    ["deactivate", rig.device, "--passfile", Dmsnap.passfile], status: 75,
+                    saying: [view, "browse --stop"])
+                try await Dmsnap.must(["browse", "--stop", view])
+                #expect(views().isEmpty)
+
+                try await Dmsnap.must(
+                    ["copy", session.name, "dir/a", "/gone", "\(rig.directory)/out"])
+                #expect(
+                    try await sh("cat \(rig.directory)/out/a \(rig.directory)/out/gone")
+                        == "one\ngone")
+                let renamed =
+                    fileSystem.knowsRenames
+                    ? ["renamed /moved -> /dir/moved"] : ["added /dir/moved", "deleted /moved"]
+                let expected =
+                    [
+                        "modified /dir/a", "deleted /gone", "added /new", "modified /big",
+                        "added /more",
+                    ]
+                    + renamed
+                let told = try await diff([session.name])
+                #expect(Set(told) == Set(expected))
+                #expect(
+                    try await diff([session.name, "dir"]).count == 2
+                )
+                #expect(
+                    try await diff([first.name, "--to", session.name, "gone"]) == ["added /gone"])
+                let text = try await Dmsnap.must(["diff", session.name, "dir/a", "--contents"])
+                #expect(text.contains("-one\n+two"))
+                #expect(views().isEmpty)
+            }
+        }
+
+        @Test("Nothing is left of a view whose maker is killed, or that is just unmounted")
+        func killed() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device); mkdir \(rig.directory)/view")
+                try await rig.activate()
+                let session = try await rig.mounted("head -c 5M /dev/urandom > a")
+                let view = "\(rig.directory)/view"
+                for delay in ["0.15", "0.3", "0.45", "0.6", "0.8", "1.1"] {
+                    try await sh(
+                        """
+                        timeout -s KILL \(delay) dmsnap browse \(session.name) \(view) > /dev/null 2>&1 || :
+                        umount \(view) 2> /dev/null || :
+                        """)
+                    #expect(try await rig.status().state == "armed")
+                    try await sh(
+                        "test $(dmsetup info -c --noheadings -o suspended \(rig.path())) = Active")
+                }
+                // Whoever comes next takes away what could not be handed over.
+                try await Dmsnap.must(["browse", session.name, view])
+                #expect(try await sh("ls -A \(rig.base)/.views").isEmpty)
+                try await sh("umount \(view)")
+                try await eventually("the kernel takes it away") { views().isEmpty }
+                try await rig.restore(session)
+            }
+        }
+
+        @Test("Without activation, and with a moved archive of another image")
+        func bare() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await rig.activate()
+                try await rig.mounted("echo one > a")
+                let session = try await rig.mounted("echo two > a")
+                try await rig.archived(session)
+                try await rig.deactivate()
+                let out = "\(rig.directory)/out"
+                try await Dmsnap.must(["copy", session.name, "a", out])
+                #expect(try await sh("cat \(out)") == "one")
+                try await sh(
+                    "cp --sparse=always \(rig.file) \(rig.directory)/twin; cp \(session.directory)/chunks.dmsz \(rig.directory)"
+                )
+                let moved = "\(rig.directory)/chunks.dmsz"
+                try await Dmsnap.refuses(
+                    ["copy", moved, "a", out], status: 64, saying: ["--device"])
+                try await sh("rm \(out)")
+                try await Dmsnap.must(
+                    ["copy", moved, "a", out, "--device", "\(rig.directory)/twin"])
+                #expect(try await sh("cat \(out)") == "one")
+                try await Dmsnap.refuses(
+                    ["copy", session.name, "nothing", out], status: 66, saying: ["nothing"])
+                try await Dmsnap.refuses(
+                    ["browse", session.name, rig.file], status: 64, saying: ["no directory"])
+                try await Dmsnap.refuses(
+                    ["browse", "--stop", rig.directory], status: 64, saying: ["no session"])
+                // Written since: what leads back doesn't lead there any more.
+                try await sh(
+                    "mount -o loop \(rig.file) \(rig.mountPoint); echo three > \(rig.mountPoint)/a; umount \(rig.mountPoint)"
+                )
+                try await Dmsnap.refuses(
+                    ["copy", session.name, "a", out], status: 65, saying: ["written to it since"])
+                let ranges = try await Dmsnap.must(["changes", moved, "--json"])
+                #expect(ranges.contains("\"sizeBytes\" : \(64 << 20)"))
+            }
+        }
+    }
+}
