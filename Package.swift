@@ -12,9 +12,9 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
-/// What is tested is optimized in debug builds, too: simulations then take a tenth of the time. The tests
-/// themselves are not, since that would double the time of a build.
-let optimized = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
+/// Tests are debug builds that are optimized (-Xswiftc -O), since simulations then take a tenth of the time;
+/// but for the tests themselves, which would double the time of a build.
+let unoptimized = strict + [.unsafeFlags(["-Xfrontend", "-Onone"], .when(configuration: .debug))]
 
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let arguments: Target.Dependency = .product(
@@ -56,35 +56,35 @@ let package = Package(
         .target(
             name: "Block",
             dependencies: ["CLinux", "CBlkid", "CMount", "CZlib", system],
-            swiftSettings: optimized),
+            swiftSettings: strict),
         .target(
             name: "DeviceMapper",
             dependencies: ["CLinux", "CDeviceMapper", "Block", system],
-            swiftSettings: optimized),
+            swiftSettings: strict),
         .target(
             name: "ExceptionStore", dependencies: ["CStatfs", "Block", system],
-            swiftSettings: optimized),
+            swiftSettings: strict),
         .target(
             name: "SessionArchive",
             dependencies: ["CZlib", "CDeflate", "Block", "ExceptionStore", system],
-            swiftSettings: optimized),
+            swiftSettings: strict),
         .target(
             name: "Restore",
             dependencies: ["CUring", "CXxhash", "Block", "ExceptionStore", system, heap],
-            swiftSettings: optimized),
+            swiftSettings: strict),
         .target(
             name: "Sessions",
             dependencies: [
                 "CLinux", "CCrypt", "Block", "DeviceMapper", "ExceptionStore", "SessionArchive",
                 "Restore", system,
             ],
-            swiftSettings: optimized),
+            swiftSettings: strict),
         .target(
             name: "Monitor",
             dependencies: [
                 "CLinux", "CMount", "Block", "SessionArchive", "Sessions", system, logging,
             ],
-            swiftSettings: optimized),
+            swiftSettings: strict),
         .target(
             name: "DmsnapCommands",
             dependencies: [
@@ -92,14 +92,14 @@ let package = Package(
                 "Sessions", "Monitor",
                 system, arguments, logging,
             ],
-            swiftSettings: optimized),
+            swiftSettings: strict),
         .executableTarget(
-            name: "dmsnap", dependencies: ["Block", "DmsnapCommands"], swiftSettings: optimized),
+            name: "dmsnap", dependencies: ["Block", "DmsnapCommands"], swiftSettings: strict),
         .target(
             name: "DmsnapC",
             dependencies: ["CDmsnap", "Block", "Sessions"],
             exclude: ["libdmsnap.map"],
-            swiftSettings: optimized,
+            swiftSettings: strict,
             linkerSettings: [
                 .unsafeFlags([
                     "-Xlinker",
@@ -110,30 +110,30 @@ let package = Package(
 
         .testTarget(
             name: "BlockTests", dependencies: ["CLinux", "Block", system, subprocess],
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         .testTarget(
             name: "DeviceMapperTests", dependencies: ["DeviceMapper", "Block", system],
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         // Says what has become of descriptors that its caller closed.
         .executableTarget(
             name: "Descriptors", dependencies: ["Block", system], path: "Tests/Descriptors",
-            swiftSettings: optimized),
+            swiftSettings: strict),
         // Suspends a device, and dies if it is told to.
         .executableTarget(
             name: "Suspender", dependencies: ["Block", "DeviceMapper", system],
             path: "Tests/Suspender",
-            swiftSettings: optimized),
-        .testTarget(name: "PackageTests", swiftSettings: strict),
+            swiftSettings: strict),
+        .testTarget(name: "PackageTests", swiftSettings: unoptimized),
         .target(
             name: "StoreTesting", dependencies: [system], path: "Tests/StoreTesting",
-            swiftSettings: optimized),
+            swiftSettings: strict),
         // The log of the kernel's log-writes target, and what of it is there after a power cut.
         .target(
             name: "WriteLog", dependencies: ["Block", "StoreTesting"], path: "Tests/WriteLog",
-            swiftSettings: optimized),
+            swiftSettings: strict),
         .testTarget(
             name: "WriteLogTests", dependencies: ["Block", "StoreTesting", "WriteLog"],
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         // Random lives of a device, and what must be true of them.
         .target(
             name: "Lives", dependencies: ["StoreTesting"], path: "Tests/Lives",
@@ -146,49 +146,49 @@ let package = Package(
                 "CInterposer", "Block", "DeviceMapper", "ExceptionStore", "Sessions",
                 "StoreTesting", system,
             ],
-            path: "Tests/KernelSimulation", swiftSettings: optimized),
+            path: "Tests/KernelSimulation", swiftSettings: strict),
         .testTarget(
             name: "SessionsTests",
             dependencies: [
                 "Block", "DeviceMapper", "ExceptionStore", "SessionArchive", "Restore", "Sessions",
                 "StoreTesting", "Lives", "KernelSimulation", system,
             ],
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         .testTarget(
             name: "MonitorTests",
             dependencies: [
                 "Block", "Sessions", "Monitor", "StoreTesting", "KernelSimulation", system, logging,
             ],
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         .testTarget(
             name: "DmsnapCommandsTests",
             dependencies: [
                 "Block", "Sessions", "DmsnapCommands", "ExceptionStore", "Restore", "StoreTesting",
                 system, arguments,
             ],
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         .testTarget(
             name: "ExceptionStoreTests",
             dependencies: ["Block", "ExceptionStore", "StoreTesting", system],
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         .testTarget(
             name: "SessionArchiveTests",
             dependencies: [
                 "Block", "ExceptionStore", "SessionArchive", "Restore", "StoreTesting", system,
             ],
             exclude: ["decode_archive.py"],
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         .testTarget(
             name: "RestoreTests",
             dependencies: ["Block", "ExceptionStore", "Restore", "StoreTesting", system],
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         // The machine in the machine: User-Mode Linux, for tests and the demonstration.
         .target(
             name: "VirtualMachine", dependencies: [system], path: "Tests/VirtualMachine",
-            exclude: ["Guest", "README.md"], swiftSettings: optimized),
+            exclude: ["Guest", "README.md"], swiftSettings: strict),
         .executableTarget(
             name: "vm", dependencies: ["VirtualMachine", system, arguments], path: "Tests/vm",
-            swiftSettings: optimized),
+            swiftSettings: strict),
         // What `make bench` runs.
         .executableTarget(
             name: "bench",
@@ -196,19 +196,20 @@ let package = Package(
                 "CZlib", "Block", "ExceptionStore", "SessionArchive", "Restore", system, subprocess,
                 arguments,
             ],
-            path: "Benchmarks/bench", swiftSettings: optimized),
+            path: "Benchmarks/bench", swiftSettings: strict),
         .testTarget(
             name: "VirtualMachineTests", dependencies: ["VirtualMachine", system],
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         .testTarget(
-            name: "RebootTests", dependencies: ["VirtualMachine", system], swiftSettings: strict),
+            name: "RebootTests", dependencies: ["VirtualMachine", system],
+            swiftSettings: unoptimized),
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
                 "Block", "ExceptionStore", "StoreTesting", "WriteLog", "Lives", system, subprocess,
             ],
             exclude: ["client.c", "cycle.c", "terminal.py"],
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
     ]
 )
 
@@ -221,26 +222,26 @@ if Context.environment["DMSNAP_FUZZ"] != nil {
         .systemLibrary(name: "CFuzzer", path: "Tests/CFuzzer"),
         .target(
             name: "FuzzTesting", dependencies: ["CFuzzer", system], path: "Tests/FuzzTesting",
-            swiftSettings: optimized),
+            swiftSettings: strict),
         .executableTarget(
             name: "FuzzArchive",
             dependencies: [
                 "CZlib", "Block", "ExceptionStore", "SessionArchive", "FuzzTesting", system,
             ],
-            path: "Tests/FuzzArchive", swiftSettings: optimized, linkerSettings: lld),
+            path: "Tests/FuzzArchive", swiftSettings: strict, linkerSettings: lld),
         .executableTarget(
             name: "FuzzStore",
             dependencies: ["Block", "ExceptionStore", "FuzzTesting", system],
-            path: "Tests/FuzzStore", swiftSettings: optimized, linkerSettings: lld),
+            path: "Tests/FuzzStore", swiftSettings: strict, linkerSettings: lld),
         .executableTarget(
             name: "FuzzRegistry",
             dependencies: ["DeviceMapper", "Sessions", "FuzzTesting", system],
-            path: "Tests/FuzzRegistry", swiftSettings: optimized, linkerSettings: lld),
+            path: "Tests/FuzzRegistry", swiftSettings: strict, linkerSettings: lld),
         .executableTarget(
             name: "FuzzRecord", dependencies: ["Block", "Sessions", "FuzzTesting", system],
-            path: "Tests/FuzzRecord", swiftSettings: optimized, linkerSettings: lld),
+            path: "Tests/FuzzRecord", swiftSettings: strict, linkerSettings: lld),
         .executableTarget(
             name: "FuzzConfiguration", dependencies: ["Sessions", "FuzzTesting", system],
-            path: "Tests/FuzzConfiguration", swiftSettings: optimized, linkerSettings: lld),
+            path: "Tests/FuzzConfiguration", swiftSettings: strict, linkerSettings: lld),
     ]
 }

@@ -86,8 +86,6 @@ extension IntegrationTests {
                 #expect(try await sh("touch \(view)/x 2>&1 || true").contains("Read-only"))
                 try await rig.unmount()
                 try await expectSame("after the session has closed")
-                try await rig.mounted("echo again > again")
-                try await expectSame("after another session")
                 try await Dmsnap.refuses(
                     ["deactivate", rig.device, "--passfile", Dmsnap.passfile], status: 75,
                     saying: [view, "browse --stop"])
@@ -138,6 +136,8 @@ extension IntegrationTests {
                     try await sh(
                         "test $(dmsetup info -c --noheadings -o suspended \(rig.path())) = Active")
                 }
+                // A program that is killed leaves its cookie.
+                try await sh("dmsetup udevcomplete_all --yes > /dev/null")
                 // Whoever comes next takes away what could not be handed over.
                 try await Dmsnap.must(["browse", session.name, view])
                 #expect(try await sh("ls -A \(rig.base)/.views").isEmpty)
