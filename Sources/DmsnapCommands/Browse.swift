@@ -65,10 +65,16 @@ extension SnapshotService {
         clinux_catch_interrupts()
         let progress = ProgressPrinter(isInteractive: Terminal.isInteractive)
         defer { progress.end() }
-        return try viewer.view(
+        let view = try viewer.view(
             session, of: device, moment,
             control: RestoreControl(
                 report: { if Terminal.isInteractive { progress.show($0) } },
                 isCancelled: { clinux_interrupted() != 0 }))
+        if !view.conditions.isEmpty {
+            Output.diagnose(
+                "the device was that before session \(session) if "
+                    + view.conditions.joined(separator: " and "))
+        }
+        return view
     }
 }

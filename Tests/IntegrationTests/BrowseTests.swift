@@ -84,6 +84,8 @@ extension IntegrationTests {
                 )
                 try await expectSame("after more writes")
                 #expect(try await sh("touch \(view)/x 2>&1 || true").contains("Read-only"))
+                let options = try await sh("findmnt -n -o OPTIONS \(view)").split(separator: ",")
+                #expect(Set(["ro", "nosuid", "nodev"]).isSubset(of: options.map(String.init)))
                 try await rig.unmount()
                 try await expectSame("after the session has closed")
                 try await Dmsnap.refuses(
@@ -144,6 +146,30 @@ extension IntegrationTests {
                 try await sh("umount \(view)")
                 try await eventually("the kernel takes it away") { views().isEmpty }
                 try await rig.restore(session)
+            }
+        }
+
+        @Test("A device is not deactivated under a view that is still being made")
+        func halfMade() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device); mkdir \(rig.directory)/view")
+                try await rig.activate()
+                let session = try await rig.mounted("head -c 40M /dev/urandom > a")
+                let pid = try await sh(
+                    """
+                    dmsnap browse \(session.name) \(rig.directory)/view > /dev/null 2>&1 & pid=$!
+                    for i in $(seq 500); do ls \(rig.base)/.views/*/then 2> /dev/null && break; sleep 0.02; done > /dev/null
+                    kill -STOP $pid; echo $pid
+                    """)
+                try await Dmsnap.refuses(
+                    ["deactivate", rig.device, "--passfile", Dmsnap.passfile], status: 75,
+                    saying: [rig.device])
+                #expect(try await rig.status().state == "armed")
+                try await sh("kill -CONT \(pid)")
+                try await eventually("it is there") {
+                    Machine.isMounted(below: "\(rig.directory)/view")
+                }
+                try await Dmsnap.must(["browse", "--stop", "\(rig.directory)/view"])
             }
         }
 

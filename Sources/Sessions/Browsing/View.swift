@@ -19,10 +19,13 @@ public final class View: Sendable {
     public let device: FilePath
     /// What libblkid finds on it.
     public let contents: Contents
+    /// What can't be known and has to be true, as ends of a sentence: "it is what it was, if …".
+    public let conditions: [String]
     /// Keeps it from going.
     let passing: PassingDevice
 
-    init(_ passing: PassingDevice, contents: Contents) {
+    init(_ passing: PassingDevice, contents: Contents, conditions: [String]) {
+        self.conditions = conditions
         device = passing.path
         self.contents = contents
         self.passing = passing

@@ -61,6 +61,7 @@ public struct Viewer: Sendable {
             guard let activation = try lifecycle.recover(current) else {
                 throw SessionsError.notActivated(activation.path.text)
             }
+            try lifecycle.requireAssembled(activation, "then look into it")
             try lifecycle.merger.refuse(activation, "then look into it")
             try stack.removeAbandonedViews(of: activation.id)
             return try present(of: activation, session, names, workshop, moment)
@@ -75,6 +76,8 @@ public struct Viewer: Sendable {
         let size: ByteCount
         let sector: UInt32
         let sources: [any ChunkSource]
+        /// What can't be known, and has to be true.
+        let conditions: [Chain.Condition]
         /// What keeps it from going.
         let hold: AnyObject?
     }
@@ -85,6 +88,7 @@ public struct Viewer: Sendable {
         _ workshop: Workshop, _ moment: View.Moment
     ) throws -> Ground {
         var closed: [any ChunkSource] = []
+        var conditions: [Chain.Condition] = []
         if case .beginning = moment {
             let route = try restorer.route(to: session, through: activation)
             let obstacles = route.obstacles.filter { obstacle in
@@ -94,6 +98,7 @@ public struct Viewer: Sendable {
             _ = try restorer.lift(
                 obstacles, session, RestoreRequest(session: session.record.name.text))
             try refuseUncaptured(activation, session)
+            conditions = route.conditions
             closed = try restorer.sources(
                 of: route.members.filter { $0.record.name != activation.session })
         }
@@ -109,7 +114,8 @@ public struct Viewer: Sendable {
         }
         return Ground(
             number: passing.number, size: activation.size, sector: activation.sector,
-            sources: closed + (captured.map { [$0] } ?? []), hold: passing)
+            sources: closed + (captured.map { [$0] } ?? []), conditions: conditions,
+            hold: passing)
     }
 
     /// What is captured now, of a store that takes nothing at this moment.
@@ -155,10 +161,8 @@ public struct Viewer: Sendable {
             restorer: restorer, device: device, session: session, request: request,
             control: RestoreControl())
         try bare.refuseUsed(path)
-        var sources: [any ChunkSource] = []
-        if case .beginning = moment {
-            sources = try restorer.sources(of: bare.ground(path, nil).route.members)
-        }
+        let route = moment == .beginning ? try bare.ground(path, nil).route : nil
+        let sources = try restorer.sources(of: route?.members ?? [])
         let names = ViewNames(owner: session.record.activation)
         try stack.removeAbandonedViews(of: names.owner)
         let base =
@@ -169,7 +173,7 @@ public struct Viewer: Sendable {
         let source = try workshop.source(path)
         let ground = Ground(
             number: source.number, size: session.record.size, sector: source.sector,
-            sources: sources, hold: source.loop)
+            sources: sources, conditions: route?.conditions ?? [], hold: source.loop)
         return try view(
             names, over: ground, ChunkSize(session.record.chunkSize), session, workshop, control)
     }
@@ -199,7 +203,9 @@ public struct Viewer: Sendable {
             try stack.passingSnapshot(
                 of: ground.number, names.view(), size: ground.size, on: loop, chunk: chunk)
         }
-        return View(passing, contents: try kernel.contents(passing.path))
+        return View(
+            passing, contents: try kernel.contents(passing.path),
+            conditions: ground.conditions.map { "\($0)" })
     }
 }
 

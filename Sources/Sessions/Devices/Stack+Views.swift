@@ -135,17 +135,24 @@ extension Stack {
         }
     }
 
-    /// Where a view of an activation is in use: where it is mounted, or its own name.
-    func viewInUse(_ activation: Activation) throws -> String? {
+    /// What uses a view of an activation, as a sentence about the device, and what ends that; nil if
+    /// nothing does.
+    func viewInUse(_ activation: Activation) throws -> (use: String, advice: String)? {
+        var isInUse = false
         for device in try deviceMapper.devices()
         where MapperNames.isView(uuid: device.uuid, of: activation.id) {
             guard let name = DeviceName(device.name), let info = try deviceMapper.info(name),
                 info.openCount > 0
             else { continue }
-            if let mount = try kernel.mounts(of: info.number).first { return mount.target }
-            // The lower one is in use by the upper one, which tells more.
-            if !device.uuid.hasSuffix("-now") { return name.path }
+            isInUse = true
+            if let mount = try kernel.mounts(of: info.number).first {
+                return (
+                    "a session of it is looked into, at \(mount.target)",
+                    "end that (`dmsnap browse --stop \(mount.target)`)"
+                )
+            }
         }
-        return nil
+        // Not mounted yet, or in another mount namespace, or in none as `copy` does.
+        return isInUse ? ("another command looks into a session of it", "wait for its end") : nil
     }
 }

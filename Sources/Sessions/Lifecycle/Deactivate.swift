@@ -94,11 +94,10 @@ extension Lifecycle {
     /// Without its origin nobody would keep what a view shows.
     private func refuseViewed(_ activation: Activation) throws {
         try stack.removeAbandonedViews(of: activation.id)
-        guard let place = try stack.viewInUse(activation) else { return }
+        guard let (use, advice) = try stack.viewInUse(activation) else { return }
         throw SessionsError.busy(
-            device: DeviceFinder.path(of: activation).text,
-            reason: "a session of it is looked into, at \(place)",
-            advice: "end that (`dmsnap browse --stop \(place)`), then deactivate")
+            device: DeviceFinder.path(of: activation).text, reason: use,
+            advice: "\(advice), then deactivate")
     }
 
     /// Forgotten now, an activation whose sessions' file system isn't there, or is read-only, would

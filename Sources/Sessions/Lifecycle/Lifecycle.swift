@@ -21,4 +21,15 @@ struct Lifecycle: Sendable {
         guard let source = try? stack.source(activation) else { return nil }
         return try kernel.fingerprint(source.path, samples: true)
     }
+
+    /// After a boot, before it is assembled, nothing would capture what is written to the device; and what
+    /// is missing then is not to be taken for what somebody took away.
+    ///
+    /// - Parameter advice: what to do afterwards: `then restore`.
+    func requireAssembled(_ activation: Activation, _ advice: String) throws {
+        if case .live = try stack.condition(activation) { return }
+        throw SessionsError.busy(
+            device: activation.path.text, reason: "it is activated, and not put together yet",
+            advice: "run `dmsnap assemble \(activation.path)`, \(advice)")
+    }
 }

@@ -16,7 +16,7 @@ struct ArmedRestore {
     private var path: ByteText { DeviceFinder.path(of: activation) }
 
     func run() throws -> RestoreOutcome {
-        try refuseApart()
+        try lifecycle.requireAssembled(activation, "then restore")
         try lifecycle.merger.refuse(activation, "then restore")
         try refuseReadOnly()
         try closeWhatIsOver()
@@ -49,15 +49,6 @@ struct ArmedRestore {
                 report: report, undo: request.dryRun || isOnline ? nil : undo(current),
                 isOnline: isOnline, proof: proof, overridden: lifted,
                 conditions: route.conditions.map { "\($0)" }))
-    }
-
-    /// After a boot, before it is assembled, nothing would capture the restore; and what is missing
-    /// then is not to be taken for what somebody took away.
-    private func refuseApart() throws {
-        if case .live = try restorer.stack.condition(activation) { return }
-        throw SessionsError.busy(
-            device: activation.path.text, reason: "it is activated, and not put together yet",
-            advice: "run `dmsnap assemble \(activation.path)`, then restore")
     }
 
     /// What was overwritten becomes the session that undoes this.

@@ -16,10 +16,16 @@ enum Machine {
             .map { "\($0.device): \($0.value)" }
     }
 
-    /// The ids of the processes with this name, of at most 15 bytes.
-    static func processes(named name: String) -> [String] {
+    /// The ids of the monitors that run, and not of what udev's rules start.
+    static var monitors: [String] {
         let all = (try? Files.list("/proc")) ?? []
-        return all.filter { Int($0) != nil && text("/proc/\($0)/comm") == name }
+        return all.filter { process in
+            guard Int(process) != nil, text("/proc/\(process)/comm") == "dmsnap" else {
+                return false
+            }
+            return text("/proc/\(process)/cmdline")?.split(separator: "\0").contains("monitor")
+                ?? false
+        }
     }
 
     /// The udev cookies that somebody still waits for: semaphores whose keys begin as libdevmapper's do.
@@ -63,7 +69,7 @@ struct Leftovers: Equatable, CustomStringConvertible {
     static func now() -> Leftovers {
         Leftovers(
             mapperDevices: Set(Machine.mapperDevices), loopDevices: Set(Machine.loopDevices),
-            monitors: Set(Machine.processes(named: "dmsnap")), cookies: Set(Machine.cookies))
+            monitors: Set(Machine.monitors), cookies: Set(Machine.cookies))
     }
 
     var description: String {

@@ -144,7 +144,7 @@ struct Rig {
             }
         }
         // Nothing is activated any more, so the monitor ends by itself, with the last archive.
-        try await eventually("the monitor ends") { Machine.processes(named: "dmsnap").isEmpty }
+        try await eventually("the monitor ends") { Machine.monitors.isEmpty }
         try await unmountAll(base)
         if let attachment {
             try await sh("device=\(device); directory=\(directory); \(attachment.detach)")
