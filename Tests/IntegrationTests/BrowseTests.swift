@@ -205,6 +205,9 @@ extension IntegrationTests {
                 try await sh(
                     "mount -o loop \(rig.file) \(rig.mountPoint); echo three > \(rig.mountPoint)/a; umount \(rig.mountPoint)"
                 )
+                try await eventually("the loop device is gone") {
+                    !Machine.loopDevices.contains { $0.hasSuffix(rig.file) }
+                }
                 try await Dmsnap.refuses(
                     ["copy", session.name, "a", out], status: 65, saying: ["written to it since"])
                 let ranges = try await Dmsnap.must(["changes", moved, "--json"])
