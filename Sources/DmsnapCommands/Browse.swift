@@ -46,7 +46,12 @@ struct Browse: ParsableCommand {
         }
         guard let session, let dir else { return }
         let view = try service.viewed(session, of: device)
-        try service.viewer.mount(view, on: FilePath(dir))
+        do {
+            try service.viewer.mount(view, on: FilePath(dir))
+        } catch {
+            try? service.viewer.end(view)
+            throw error
+        }
         let name = try service.session(named: session).record.name
         try Output.print(
             """
@@ -76,5 +81,16 @@ extension SnapshotService {
                     + view.conditions.joined(separator: " and "))
         }
         return view
+    }
+
+    /// Runs `body` with a view, and returns when the kernel has taken that away, whatever came of it.
+    func lookingInto<Result>(
+        _ session: String, of device: String?, _ moment: View.Moment = .beginning,
+        _ body: (View) throws -> Result
+    ) throws -> Result {
+        let view = try viewed(session, of: device, moment)
+        let result = Swift.Result { try body(view) }
+        try viewer.end(view)
+        return try result.get()
     }
 }

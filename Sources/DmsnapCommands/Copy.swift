@@ -33,9 +33,9 @@ struct Copy: ParsableCommand {
         let service = try SnapshotService.forRoot(to: "get files out of a session")
         let destination = paths[paths.count - 1]
         let wanted = paths.dropLast()
-        let view = try service.viewed(session, of: device)
-        let status = try copy(wanted, from: view, to: destination)
-        try service.viewer.end(view)
+        let status = try service.lookingInto(session, of: device) { view in
+            try copy(wanted, from: view, to: destination)
+        }
         guard status == 0 else { throw SessionsError.notCopied(destination: destination) }
         let count =
             wanted.count == 1 ? Output.visible(wanted[0]) : "\(wanted.count) files or directories"

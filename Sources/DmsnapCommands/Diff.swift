@@ -39,13 +39,13 @@ struct Diff: ParsableCommand {
     func run() throws {
         let service = try SnapshotService.forRoot(to: "compare the files of a session")
         let end = try to ?? service.viewer.successor(of: session)?.directory.string
-        let before = try service.viewed(session, of: device)
-        let after =
-            try end.map { try service.viewed($0, of: device) }
-            ?? service.viewed(session, of: device, .now)
-        try compare(before, after)
-        try service.viewer.end(before)
-        try service.viewer.end(after)
+        try service.lookingInto(session, of: device) { before in
+            try service.lookingInto(
+                end ?? session, of: device, end == nil ? .now : .beginning
+            ) { after in
+                try compare(before, after)
+            }
+        }
     }
 
     private func compare(_ before: View, _ after: View) throws {

@@ -82,6 +82,11 @@ extension IntegrationTests {
                     #expect(seen.session == session.name)
                     #expect(seen.bytesTotal > 40 << 20 && seen.bytesDone < seen.bytesTotal)
                     try await sh("pkill -KILL -x dmsnap")
+                    // One that is still dying counts as running.
+                    try await eventually("its lock is free") {
+                        try await run("flock", ["-n", "/run/dmsnap/monitor.lock", "true"]).status
+                            == 0
+                    }
                     #expect(Files.exists(FilePath(session.directory).appending("store")))
                     try await rig.activate()
                 }

@@ -163,7 +163,7 @@ extension IntegrationTests {
                     """)
                 try await Dmsnap.refuses(
                     ["deactivate", rig.device, "--passfile", Dmsnap.passfile], status: 75,
-                    saying: [rig.device])
+                    saying: ["looks into"])
                 #expect(try await rig.status().state == "armed")
                 try await sh("kill -CONT \(pid)")
                 try await eventually("it is there") {
