@@ -56,7 +56,7 @@ extension IntegrationTests {
                 let first = try await rig.mounted(
                     "mkdir dir; echo one > dir/a; echo gone > gone; echo moved > moved; head -c 2M /dev/urandom > big"
                 )
-                let before = try await rig.checksum()
+                let before = fileSystem.isSameByteForByte ? try await rig.checksum() : ""
                 try await sh(
                     "mkdir \(rig.directory)/kept \(rig.directory)/view \(rig.directory)/out")
                 try await rig.mount()
@@ -110,6 +110,9 @@ extension IntegrationTests {
                     + renamed
                 let told = try await diff([session.name])
                 #expect(Set(told) == Set(expected))
+                #expect(views().isEmpty)
+                // Below the mount it is the same for all.
+                guard fileSystem.name == "ext4" else { return }
                 #expect(
                     try await diff([session.name, "dir"]).count == 2
                 )
