@@ -126,18 +126,3 @@ extension VerifiedPlan {
         return verified.duration
     }
 }
-
-extension RestorePlan {
-    /// What is put back, whatever from: as few ranges of the origin as can be.
-    fileprivate var ranges: [Range<UInt64>] {
-        var ranges: [Range<UInt64>] = []
-        for extent in extents {
-            if let last = ranges.last, last.upperBound == extent.originOffset {
-                ranges[ranges.count - 1] = last.lowerBound..<extent.originEnd
-            } else {
-                ranges.append(extent.originOffset..<extent.originEnd)
-            }
-        }
-        return ranges
-    }
-}

@@ -52,21 +52,9 @@ extension Viewer {
             return DeviceChanges(
                 device: last.record.device, sizeBytes: plan.originSize.bytes,
                 chunkSize: plan.sources.map(\.chunkSize.bytes.bytes).min() ?? 0,
-                ranges: Self.ranges(of: plan))
+                ranges: plan.ranges.map {
+                    DeviceChanges.Range(offset: $0.lowerBound, length: UInt64($0.count))
+                })
         }
-    }
-
-    private static func ranges(of plan: RestorePlan) -> [DeviceChanges.Range] {
-        var ranges: [DeviceChanges.Range] = []
-        for extent in plan.extents {
-            if let last = ranges.last, last.offset + last.length == extent.originOffset {
-                ranges[ranges.count - 1] = DeviceChanges.Range(
-                    offset: last.offset, length: last.length + extent.length)
-            } else {
-                ranges.append(
-                    DeviceChanges.Range(offset: extent.originOffset, length: extent.length))
-            }
-        }
-        return ranges
     }
 }
