@@ -95,12 +95,12 @@ struct ViewNames {
 
     /// The view.
     func view() throws(SessionsError) -> (name: DeviceName, uuid: DeviceUUID) {
-        try MapperNames.view(id, of: owner, part: "then")
+        try MapperNames.view(id, of: owner, part: .then)
     }
 
     /// The device as it is now.
     func present() throws(SessionsError) -> (name: DeviceName, uuid: DeviceUUID) {
-        try MapperNames.view(id, of: owner, part: "now")
+        try MapperNames.view(id, of: owner, part: .now)
     }
 
     /// Where its stores are made, until they have no name any more.

@@ -40,7 +40,7 @@ extension Viewer {
                     device: directory.string, reason: "a program uses it",
                     advice: "find it with `fuser -m \(directory)` and end it, then stop")
             }
-            if try lifecycle.stack.isGone(name) { return }
+            if try lifecycle.stack.isGone(view: name) { return }
             throw SessionsError.busy(
                 device: directory.string,
                 reason: "it is unmounted here, and \(name.path) is in use all the same",
@@ -53,7 +53,7 @@ extension Viewer {
     public func end(_ view: View) throws(SessionsError) {
         try asSessionsError {
             view.passing.release()
-            _ = try lifecycle.stack.isGone(view.passing.name)
+            _ = try lifecycle.stack.isGone(view: view.passing.name)
         }
     }
 

@@ -108,12 +108,15 @@ extension Stack {
         return device
     }
 
-    /// Waits until the kernel has taken a device away that nobody has open any more.
+    /// Waits until the kernel has taken a view away that nobody has open any more: first what is looked
+    /// into, then what lies under it.
     ///
+    /// - Parameter view: the name of any part of it.
     /// - Returns: whether it did, within seconds.
-    func isGone(_ name: DeviceName) throws -> Bool {
+    func isGone(view: DeviceName) throws -> Bool {
+        let parts = try MapperNames.parts(ofView: view)
         for _ in 0..<100 {
-            if try deviceMapper.info(name) == nil { return true }
+            if try parts.allSatisfy({ try deviceMapper.info($0) == nil }) { return true }
             kernel.pause(milliseconds: 50)
         }
         return false

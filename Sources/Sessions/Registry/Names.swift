@@ -38,14 +38,30 @@ public enum MapperNames {
         try uuid("\(uuidPrefix)\(activation.id)-cow-\(store)")
     }
 
+    /// What a view is made of.
+    enum ViewPart: String, CaseIterable {
+        /// The device as it was: the view itself.
+        case then
+        /// The device as it is now, under it.
+        case now
+    }
+
     /// A part of a view, by its random id.
     static func view(
-        _ id: String, of owner: String, part: String
+        _ id: String, of owner: String, part: ViewPart
     ) throws(SessionsError) -> (name: DeviceName, uuid: DeviceUUID) {
         (
-            try name("\(viewPrefix)\(id)-\(part)"),
-            try uuid("\(uuidPrefix)\(owner)-view-\(id)-\(part)")
+            try name("\(viewPrefix)\(id)-\(part.rawValue)"),
+            try uuid("\(uuidPrefix)\(owner)-view-\(id)-\(part.rawValue)")
         )
+    }
+
+    /// Every name that a part of the view may have of which this is one.
+    static func parts(ofView part: DeviceName) throws(SessionsError) -> [DeviceName] {
+        let id = part.text.dropFirst(viewPrefix.count).prefix { $0 != "-" }
+        return try ViewPart.allCases.map { other throws(SessionsError) in
+            try name("\(viewPrefix)\(id)-\(other.rawValue)")
+        }
     }
 
     /// Whether a device is a part of a view of this owner's, or, without one, of anybody's.
