@@ -29,6 +29,17 @@ public struct Target: Hashable, Sendable {
         Target(length: length, type: SnapshotOriginTarget.type, parameters: target.parameters)
     }
 
+    /// A `linear` in a table of several: a part of another device, or all of it (drivers/md/dm-linear.c).
+    ///
+    /// - Parameter offset: where in that device it begins.
+    public static func linear(
+        at start: SectorCount, length: SectorCount, of device: DeviceNumber,
+        from offset: SectorCount
+    ) -> Target {
+        Target(
+            start: start, length: length, type: "linear", parameters: "\(device) \(offset.sectors)")
+    }
+
     /// A `snapshot` over a whole device.
     public static func snapshot(_ target: SnapshotTarget, length: SectorCount) -> Target {
         Target(length: length, type: SnapshotTarget.type, parameters: target.parameters)

@@ -158,10 +158,11 @@ extension IntegrationTests {
                 try await sh("mkfs.ext4 -q -F \(rig.device); mkdir \(rig.directory)/view")
                 try await rig.activate()
                 let session = try await rig.mounted("head -c 40M /dev/urandom > a")
+                try await rig.archived(session)
                 let pid = try await sh(
                     """
                     dmsnap browse \(session.name) \(rig.directory)/view > /dev/null 2>&1 & pid=$!
-                    for i in $(seq 500); do ls \(rig.base)/.views/*/then 2> /dev/null && break; sleep 0.02; done > /dev/null
+                    for i in $(seq 500); do ls \(rig.base)/.views/*/unpacked 2> /dev/null && break; sleep 0.02; done > /dev/null
                     kill -STOP $pid; echo $pid
                     """)
                 try await Dmsnap.refuses(

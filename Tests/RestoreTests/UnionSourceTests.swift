@@ -81,4 +81,57 @@ import Testing
             #expect(part.path == "memory" && part.cause is Broken)
         }
     }
+
+    @Test(
+        "An index before a chain's stores makes a store that restores what the chain does",
+        arguments: [[4096], [1024, 4096, 512], [512, 16384], [16384, 1024], [4096, 512, 4096]])
+    func index(chunks: [Int]) throws {
+        var generator = SeededGenerator(seed: 9)
+        var chain = try Chain(origin: generator.bytes(300 * 1024 + 512))
+        for (number, chunk) in chunks.enumerated() {
+            try chain.session(chunkBytes: chunk, seed: UInt64(number)) { $0.writeAtRandom(30) }
+        }
+        let union = try UnionSource(RestorePlan(sources: chain.sources()))
+        let index = try StoreIndex(union.exceptions)
+        let file = chain.directory.path.appending("index")
+        try index.write(to: OwnedDescriptor.create(file))
+        let own = try TemporaryDirectory.contents(file)
+        #expect(own.count == Int(index.head.bytes))
+        var device = own
+        for (store, space) in zip(chain.stores, union.spaces) {
+            device += [UInt8](
+                repeating: 0, count: Int(index.head.bytes + space.lowerBound) - device.count)
+            device += try TemporaryDirectory.contents(store)[..<space.count]
+        }
+        device.removeLast(max(0, device.count - Int(index.head.bytes + index.kept.bytes)))
+        // As the kernel reads it: entry for entry, to the first that names no chunk.
+        let layout = AreaLayout(chunkSize: union.chunkSize)
+        let chunk = Int(union.chunkSize.bytes.bytes)
+        var restored = chain.states[chain.states.count - 1]
+        var highest = 0
+        var count: UInt64 = 0
+        while true {
+            let area = Int(
+                try #require(layout.chunk(ofArea: count / union.chunkSize.exceptionsPerArea)))
+            let place = area * chunk + Int(count % union.chunkSize.exceptionsPerArea) * 16
+            guard let entry = ExceptionEntry(reading: device.span, at: place), !entry.endsList
+            else {
+                break
+            }
+            let start = Int(entry.originChunk) * chunk
+            let length = min(chunk, restored.count - start)
+            let stored = Int(entry.storedChunk) * chunk
+            restored.replaceSubrange(
+                start..<start + length, with: device[stored..<stored + length])
+            highest = max(highest, Int(entry.storedChunk))
+            count += 1
+        }
+        #expect(count == UInt64(union.exceptions.count))
+        #expect(restored == chain.states[0])
+        #expect((highest + 1) * chunk == device.count)
+        // The list has its end in the head.
+        let last = try #require(
+            layout.chunk(ofArea: layout.areas(forExceptions: count) - 1) as UInt64?)
+        #expect((last + 1) * union.chunkSize.bytes.bytes == index.head.bytes)
+    }
 }

@@ -10,9 +10,10 @@ public import SystemPackage
 public final class UnionSource: ChunkSource {
     /// Every chunk that any of the sources has.
     public let exceptions: ExceptionTable
-    private let sources: [any ChunkSource]
-    /// Where each source's space begins in this one's, in bytes; ascending.
-    private let starts: [UInt64]
+    /// The oldest first.
+    public let sources: [any ChunkSource]
+    /// Where each source's space is in this one's, in bytes; ascending, with something between any two.
+    public let spaces: [Range<UInt64>]
 
     /// Reads nothing but the tables in memory; takes 24 bytes for each of the plan's extents.
     ///
@@ -20,13 +21,13 @@ public final class UnionSource: ChunkSource {
     public init(_ plan: RestorePlan) throws(ExceptionStoreError) {
         let chunkSize = plan.sources.map(\.chunkSize).min() ?? .kernelDefault
         let chunk = chunkSize.bytes.bytes
-        var starts: [UInt64] = []
+        var spaces: [Range<UInt64>] = []
         var end: UInt64 = 0
         for source in plan.sources {
-            starts.append(end)
             let (next, overflow) = end.addingReportingOverflow(Self.extent(of: source.exceptions))
             let (behind, more) = next.addingReportingOverflow(chunk)
             guard !overflow, !more else { throw .sizeOverflow }
+            spaces.append(end..<next)
             end = behind
         }
         // Every border between extents is one of some source's chunks, and so of the smallest.
@@ -34,14 +35,14 @@ public final class UnionSource: ChunkSource {
         let runs = plan.extents.map { extent in
             ExceptionRun(
                 originChunk: extent.originOffset >> shift,
-                storedChunk: (starts[extent.source] + extent.storedOffset) >> shift,
+                storedChunk: (spaces[extent.source].lowerBound + extent.storedOffset) >> shift,
                 count: (extent.length + (chunk - 1)) >> shift)
         }
         exceptions = try ExceptionTable(
             runs: runs, chunkSize: chunkSize, originSize: plan.originSize,
             storedChunks: end >> shift)
         sources = plan.sources
-        self.starts = starts
+        self.spaces = spaces
     }
 
     /// Where a source's space of stored chunks ends, in bytes; a table's can be computed.
@@ -61,7 +62,7 @@ public final class UnionSource: ChunkSource {
     ) throws(ChunkReadError) {
         let index = source(at: storedOffset)
         do {
-            try sources[index].read(into: &buffer, at: storedOffset - starts[index])
+            try sources[index].read(into: &buffer, at: storedOffset - spaces[index].lowerBound)
         } catch {
             guard case .damaged(let cause) = error else { throw error }
             // A damage that says where it is says so in its own source's space.
@@ -72,13 +73,13 @@ public final class UnionSource: ChunkSource {
     /// Passes the wish on to the source that has these bytes.
     public func prefetch(_ stored: Range<UInt64>) {
         let index = source(at: stored.lowerBound)
-        let start = starts[index]
+        let start = spaces[index].lowerBound
         guard stored.upperBound > start else { return }
         sources[index].prefetch(stored.lowerBound - start..<stored.upperBound - start)
     }
 
     private func source(at storedOffset: UInt64) -> Int {
-        max(0, (starts.firstIndex { $0 > storedOffset } ?? starts.count) - 1)
+        max(0, (spaces.firstIndex { $0.lowerBound > storedOffset } ?? spaces.count) - 1)
     }
 }
 

@@ -80,8 +80,10 @@ public final class View: Sendable {
     }
 }
 
-/// The names of one view's parts. The view is a snapshot of a snapshot: under it is one of the device
-/// itself, made now, which the kernel keeps as it is while the device goes on.
+/// The names of one view's parts. The view is a snapshot of a snapshot of a snapshot: at the bottom is one
+/// of the device itself, made now, which the kernel keeps as it is while the device goes on; over it is the
+/// device as it was, in a store put together of the chain's, which nobody writes to; at the top is one that
+/// takes what is written to the view.
 struct ViewNames {
     /// Random.
     let id: String
@@ -93,14 +95,10 @@ struct ViewNames {
         self.owner = owner
     }
 
-    /// The view.
-    func view() throws(SessionsError) -> (name: DeviceName, uuid: DeviceUUID) {
-        try MapperNames.view(id, of: owner, part: .then)
-    }
-
-    /// The device as it is now.
-    func present() throws(SessionsError) -> (name: DeviceName, uuid: DeviceUUID) {
-        try MapperNames.view(id, of: owner, part: .now)
+    func callAsFunction(
+        _ part: MapperNames.ViewPart
+    ) throws(SessionsError) -> (name: DeviceName, uuid: DeviceUUID) {
+        try MapperNames.view(id, of: owner, part: part)
     }
 
     /// Where its stores are made, until they have no name any more.

@@ -105,12 +105,14 @@ public struct Viewer: Sendable {
         let loop = try workshop.emptyStore(
             "now", for: activation.size, try stack.chunkSize(activation),
             sector: activation.sector)
-        let (passing, captured) = try stack.passingSnapshot(
-            of: activation, names.present(), freezing: moment == .now, on: loop
-        ) {
-            // The kernel has written down everything before it lets a write through, and now there is
-            // none: what the store's file says is the whole.
-            moment == .now ? nil : try capturing(activation)
+        let (passing, captured) = try withExtendedLifetime(loop) {
+            try stack.passingSnapshot(
+                of: activation, names(.now), freezing: moment == .now, on: loop.number
+            ) {
+                // The kernel has written down everything before it lets a write through, and now there
+                // is none: what the store's file says is the whole.
+                moment == .now ? nil : try capturing(activation)
+            }
         }
         return Ground(
             number: passing.number, size: activation.size, sector: activation.sector,
@@ -184,28 +186,39 @@ public struct Viewer: Sendable {
         _ names: ViewNames, over ground: Ground, _ chunk: ChunkSize, _ session: Session,
         _ workshop: Workshop, _ control: RestoreControl
     ) throws -> View {
-        let loop: TemporaryLoop
-        var chunk = chunk
-        if ground.sources.isEmpty {
-            loop = try workshop.emptyStore("then", for: ground.size, chunk, sector: ground.sector)
-        } else {
-            let plan = try RestorePlan(sources: ground.sources)
-            guard plan.originSize == ground.size else {
-                throw SessionsError.unsuitable(
-                    device: session.record.device.text,
-                    reason: "it has \(ground.size.bytes) bytes, and the session's device had "
-                        + "\(plan.originSize.bytes)")
-            }
-            chunk = ground.sources.map(\.chunkSize).min() ?? chunk
-            loop = try workshop.unionStore(of: plan, sector: ground.sector, session, control)
-        }
-        let passing = try withExtendedLifetime(ground.hold) {
+        let then = try past(names, over: ground, session, workshop, control)
+        let loop = try workshop.emptyStore("view", for: ground.size, chunk, sector: ground.sector)
+        let view = try withExtendedLifetime((ground.hold, then, loop)) {
             try stack.passingSnapshot(
-                of: ground.number, names.view(), size: ground.size, on: loop, chunk: chunk)
+                of: then?.number ?? ground.number, names(.view), size: ground.size,
+                on: loop.number, chunk: chunk, isReadOnly: false)
         }
         return View(
-            passing, contents: try kernel.contents(passing.path),
+            view, contents: try kernel.contents(view.path),
             conditions: ground.conditions.map { "\($0)" })
+    }
+
+    /// The device as it was; nil if it is as it is now.
+    private func past(
+        _ names: ViewNames, over ground: Ground, _ session: Session, _ workshop: Workshop,
+        _ control: RestoreControl
+    ) throws -> PassingDevice? {
+        if ground.sources.isEmpty { return nil }
+        let plan = try RestorePlan(sources: ground.sources)
+        guard plan.originSize == ground.size else {
+            throw SessionsError.unsuitable(
+                device: session.record.device.text,
+                reason: "it has \(ground.size.bytes) bytes, and the session's device had "
+                    + "\(plan.originSize.bytes)")
+        }
+        let store = try workshop.unionStore(of: plan, sector: ground.sector, session, control)
+        let then = try withExtendedLifetime((ground.hold, store.device)) {
+            try stack.passingSnapshot(
+                of: ground.number, names(.then), size: ground.size, on: store.device.number,
+                chunk: store.composed.chunkSize, isReadOnly: true)
+        }
+        try store.composed.prove(OwnedDescriptor.open(then.path, .readOnly))
+        return then
     }
 }
 

@@ -7,6 +7,7 @@ import SystemPackage
 ///
 /// What a program that was killed has left is swept away by the next one.
 final class Workshop {
+    private let names: ViewNames
     private let directory: FilePath
     private let lock: FileLock
     private let lifecycle: Lifecycle
@@ -14,6 +15,7 @@ final class Workshop {
     /// - Parameter base: the sessions' directory.
     /// - Throws: `noRoom`.
     init(_ names: ViewNames, in base: FilePath, _ lifecycle: Lifecycle) throws {
+        self.names = names
         self.lifecycle = lifecycle
         let layout = lifecycle.registry.layout
         directory = names.directory(in: base)
@@ -56,32 +58,63 @@ final class Workshop {
         return try attach(path, sector)
     }
 
-    /// A store with all that a plan puts back, everything read and checked, and room for what is written
-    /// to the view besides.
+    /// A store with all that a plan puts back, to be read only.
+    ///
+    /// What closed stores keep, and the open one, stays where it is: the device is put together of their
+    /// files and of an index to them. What is compressed, and what is older than something compressed, is
+    /// read, checked and written first.
     func unionStore(
         of plan: RestorePlan, sector: UInt32, _ session: Session, _ control: RestoreControl
-    ) throws -> TemporaryLoop {
+    ) throws -> (device: PassingDevice, composed: ComposedStore) {
+        let packed = plan.sources.lastIndex { $0.plainDescriptor < 0 }.map { $0 + 1 } ?? 0
+        var sources = Array(plan.sources[packed...])
+        if packed > 0 {
+            let first = try RestorePlan(sources: Array(plan.sources[..<packed]))
+            sources.insert(try unpacked(first, session, control), at: 0)
+        }
+        let union = try UnionSource(RestorePlan(sources: sources))
+        let composed = try ComposedStore(union)
+        let path = directory.appending("index")
+        let file = try OwnedDescriptor.create(path)
+        try composed.index.write(to: file)
+        try file.close()
+        let index = try attach(path, sector, readOnly: true)
+        let parts = try union.sources.map { source in
+            // By what is open: its name may be gone, or another's, since it was read.
+            try lifecycle.kernel.attachTemporaryLoop(
+                FilePath("/proc/self/fd/\(source.plainDescriptor)"), sector: sector, readOnly: true)
+        }
+        let device = try withExtendedLifetime((index, parts)) {
+            try lifecycle.stack.passingDevice(
+                names(.chain), composed.table(index: index.number, parts: parts.map(\.number)),
+                isReadOnly: true)
+        }
+        return (device, composed)
+    }
+
+    /// A plan's contents as one store without a name.
+    private func unpacked(
+        _ plan: RestorePlan, _ session: Session, _ control: RestoreControl
+    ) throws -> ClosedStore {
         try refuseFullFileSystem(plan)
-        let path = directory.appending("then")
-        let verified: VerifiedPlan
+        let path = directory.appending("unpacked")
         do {
-            verified = try plan.verify(control: control)
+            let verified = try plan.verify(control: control)
             _ = try verified.unpack(to: OwnedDescriptor.create(path), control: control)
+            let store = try ClosedStore(
+                path: path, originSize: plan.originSize, expecting: verified.unpackedChunkSize)
+            try Files.remove(path)
+            return store
         } catch let error as RestoreError {
             throw error.failure(session, session.record.device.text)
         }
-        let file = try OwnedDescriptor.open(path, .readWrite)
-        try file.resize(
-            to: max(
-                file.size(),
-                StoreGeometry.bytesNeeded(
-                    originSize: plan.originSize, chunkSize: verified.unpackedChunkSize)))
-        try file.close()
-        return try attach(path, sector)
     }
 
-    private func attach(_ path: FilePath, _ sector: UInt32) throws -> TemporaryLoop {
-        let loop = try lifecycle.kernel.attachTemporaryLoop(path, sector: sector, readOnly: false)
+    private func attach(
+        _ path: FilePath, _ sector: UInt32, readOnly: Bool = false
+    ) throws -> TemporaryLoop {
+        let loop = try lifecycle.kernel.attachTemporaryLoop(
+            path, sector: sector, readOnly: readOnly)
         try Files.remove(path)
         return loop
     }

@@ -38,16 +38,19 @@ extension Stack {
     ///
     /// - Parameters:
     ///   - freezing: whether the file system on it is brought into order for that.
+    ///   - store: the caller keeps it meanwhile; then the snapshot does.
     ///   - during: runs while nothing is written to the device.
     func passingSnapshot<Result>(
         of activation: Activation, _ names: (name: DeviceName, uuid: DeviceUUID), freezing: Bool,
-        on loop: TemporaryLoop, during body: () throws -> Result
+        on store: DeviceNumber, during body: () throws -> Result
     ) throws -> (PassingDevice, Result) {
         let source = try source(activation)
-        let target = SnapshotTarget(
-            origin: source.number, store: loop.number, chunk: try chunkSize(activation).sectors)
+        let target = Target.snapshot(
+            SnapshotTarget(
+                origin: source.number, store: store, chunk: try chunkSize(activation).sectors),
+            length: length(activation))
         let result = try deviceMapper.inTransaction { transaction in
-            try create(names, target, length(activation), isReadOnly: true, in: transaction) {
+            try create(names, [target], isReadOnly: true, in: transaction) {
                 try deviceMapper.whileSuspended(
                     MapperNames.origin(activation), in: transaction, freezing: freezing
                 ) {
@@ -56,37 +59,46 @@ extension Stack {
                 }
             }
         }
-        // The table has it now.
-        return try withExtendedLifetime(loop) { (try passing(names.name), result) }
+        return (try passing(names.name), result)
     }
 
     /// Makes a snapshot of a device that nobody writes to; the kernel keeps it from being mounted.
     ///
-    /// - Parameter store: what of it was otherwise; it takes what is written to the snapshot.
+    /// - Parameters:
+    ///   - store: what of it was otherwise. The caller keeps it meanwhile; then the snapshot does.
+    ///   - isReadOnly: or else the store takes what is written to the snapshot.
     func passingSnapshot(
         of origin: DeviceNumber, _ names: (name: DeviceName, uuid: DeviceUUID), size: ByteCount,
-        on store: TemporaryLoop, chunk: ChunkSize
+        on store: DeviceNumber, chunk: ChunkSize, isReadOnly: Bool
     ) throws -> PassingDevice {
-        let target = SnapshotTarget(origin: origin, store: store.number, chunk: chunk.sectors)
-        let length = SectorCount(size.bytes / SectorCount.size)
+        let target = SnapshotTarget(origin: origin, store: store, chunk: chunk.sectors)
+        return try passingDevice(
+            names,
+            [.snapshot(target, length: SectorCount(size.bytes / SectorCount.size))],
+            isReadOnly: isReadOnly)
+    }
+
+    /// Makes a device that goes when nobody has it open any more; what its table names is the caller's to
+    /// keep meanwhile.
+    func passingDevice(
+        _ names: (name: DeviceName, uuid: DeviceUUID), _ targets: [Target], isReadOnly: Bool
+    ) throws -> PassingDevice {
         try deviceMapper.inTransaction { transaction in
-            try create(names, target, length, isReadOnly: false, in: transaction) {
+            try create(names, targets, isReadOnly: isReadOnly, in: transaction) {
                 try deviceMapper.resume(names.name, in: transaction, visibility: .hidden)
             }
         }
-        return try withExtendedLifetime(store) { try passing(names.name) }
+        return try passing(names.name)
     }
 
     private func create<Result>(
-        _ names: (name: DeviceName, uuid: DeviceUUID), _ target: SnapshotTarget,
-        _ length: SectorCount, isReadOnly: Bool, in transaction: DeviceMapperTransaction,
-        _ body: () throws -> Result
+        _ names: (name: DeviceName, uuid: DeviceUUID), _ targets: [Target], isReadOnly: Bool,
+        in transaction: DeviceMapperTransaction, _ body: () throws -> Result
     ) throws -> Result {
         try deviceMapper.create(
             names.name, uuid: names.uuid, in: transaction, visibility: .hidden)
         do {
-            try deviceMapper.load(
-                names.name, [.snapshot(target, length: length)], isReadOnly: isReadOnly)
+            try deviceMapper.load(names.name, targets, isReadOnly: isReadOnly)
             return try body()
         } catch {
             var undo = Undo()

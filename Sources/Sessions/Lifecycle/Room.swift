@@ -66,6 +66,8 @@ extension Lifecycle {
         try stack.detach(activation.store, in: activation.directory)
         let path = Layout.store(in: activation.directory)
         guard Files.exists(path) else { return }
-        try OwnedDescriptor.open(path, .readWrite).resize(to: ByteCount(0))
+        // Not made shorter: a view may still read what it has from it.
+        try Files.remove(path)
+        try OwnedDescriptor.create(path).close()
     }
 }

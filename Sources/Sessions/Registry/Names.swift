@@ -38,12 +38,16 @@ public enum MapperNames {
         try uuid("\(uuidPrefix)\(activation.id)-cow-\(store)")
     }
 
-    /// What a view is made of.
+    /// What a view is made of. What lies under another comes before it in the alphabet.
     enum ViewPart: String, CaseIterable {
-        /// The device as it was: the view itself.
+        /// What is looked into, and can be written to.
+        case view
+        /// The device as it was, under it.
         case then
-        /// The device as it is now, under it.
+        /// The device as it is now, under that.
         case now
+        /// What leads from there to then: the chain's stores.
+        case chain
     }
 
     /// A part of a view, by its random id.
