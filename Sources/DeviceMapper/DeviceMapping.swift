@@ -29,15 +29,11 @@ public struct Target: Hashable, Sendable {
         Target(length: length, type: SnapshotOriginTarget.type, parameters: target.parameters)
     }
 
-    /// A `linear` in a table of several: a part of another device, or all of it (drivers/md/dm-linear.c).
-    ///
-    /// - Parameter offset: where in that device it begins.
+    /// A `linear` in a table of several: the beginning of another device (drivers/md/dm-linear.c).
     public static func linear(
-        at start: SectorCount, length: SectorCount, of device: DeviceNumber,
-        from offset: SectorCount
+        at start: SectorCount, length: SectorCount, of device: DeviceNumber
     ) -> Target {
-        Target(
-            start: start, length: length, type: "linear", parameters: "\(device) \(offset.sectors)")
+        Target(start: start, length: length, type: "linear", parameters: "\(device) 0")
     }
 
     /// A `snapshot` over a whole device.

@@ -133,4 +133,31 @@ import Testing
         let contents = try contents(of: model.image.bytes, originSize: UInt64(origin.count))
         #expect(contents.exceptions.count == model.committed, "seed \(seed)")
     }
+
+    @Test(
+        "Of a store in use the first exceptions are read, whatever has come behind them",
+        arguments: [0, 1, 31, 32, 33, 64])
+    func first(count: Int) throws {
+        var generator = SeededGenerator(seed: 11)
+        let origin = generator.bytes(200 * 512)
+        var model = SnapshotModel(origin: origin, chunkBytes: 512, lossy: false, seed: 3)
+        for chunk in 0..<count { model.write([0], at: (199 - chunk) * 512) }
+        let before = try contents(of: model.image.bytes, originSize: UInt64(origin.count))
+        for chunk in 0..<50 { model.write([0], at: chunk * 512) }
+        // One that is being written.
+        var image = model.image.bytes
+        image.replaceSubrange(
+            image.count - 512..<image.count, with: repeatElement(0xff, count: 512))
+        let directory = try TemporaryDirectory()
+        let store = try OwnedDescriptor.open(directory.file("store", image), .readOnly)
+        func first(_ count: Int) throws -> ExceptionTable {
+            try StoreContents.read(
+                store, originSize: ByteCount(UInt64(origin.count)), expecting: nil,
+                first: UInt64(count)
+            ).exceptions
+        }
+        #expect(before.exceptions.count == count)
+        #expect(try first(count).entries == before.exceptions.entries)
+        #expect(try first(1000).count == count + 50)
+    }
 }

@@ -40,8 +40,8 @@ import Testing
                 Table([(0, 2), (1, 7)], chunkBytes: first),
                 Table([(3, 2), (9, 3)], chunkBytes: second),
             ]))
-        let composed = try ComposedStore(union)
-        let table = composed.table(index: index, parts: parts)
+        let store = try StoreIndex(union.exceptions)
+        let table = ComposedStore.table(union, store, file: index, parts: parts)
         var end: UInt64 = 0
         for target in table {
             #expect(target.start.sectors == end)
@@ -49,11 +49,11 @@ import Testing
             end += target.length.sectors
         }
         let whole =
-            composed.index.head.bytes + composed.index.kept.bytes
+            store.head.bytes + store.kept.bytes
         #expect(end * 512 == whole)
         for (part, space) in zip(parts, union.spaces) {
             let target = try #require(table.first { $0.parameters == "\(part) 0" })
-            #expect(target.start.sectors * 512 == composed.index.head.bytes + space.lowerBound)
+            #expect(target.start.sectors * 512 == store.head.bytes + space.lowerBound)
             #expect(target.length.sectors * 512 == UInt64(space.count))
         }
         #expect(table.first?.parameters == "\(index) 0")
@@ -65,8 +65,8 @@ import Testing
             RestorePlan(sources: [
                 Table([], chunkBytes: 4096), Table([(3, 2)], chunkBytes: 4096),
             ]))
-        let composed = try ComposedStore(union)
-        let table = composed.table(index: index, parts: parts)
+        let store = try StoreIndex(union.exceptions)
+        let table = ComposedStore.table(union, store, file: index, parts: parts)
         #expect(!table.contains { $0.parameters.hasPrefix("\(parts[0]) ") })
         #expect(table.contains { $0.parameters == "\(parts[1]) 0" })
     }

@@ -1,10 +1,11 @@
 public import Block
 public import SystemPackage
 
-/// A store whose table is gone, open for reading.
+/// A store whose table is gone, open for reading; or the part of one in use that is not going to change.
 ///
 /// While a table uses a store the kernel keeps exceptions in memory, and the page cache of the
-/// device is not that of the file under it: what is read then means nothing.
+/// device is not that of the file under it. So of a store in use only those exceptions mean anything that
+/// the kernel had committed when the origin was suspended, and they are read from its file.
 public final class ClosedStore: ChunkSource {
     /// What the store holds.
     public let contents: StoreContents
@@ -16,13 +17,14 @@ public final class ClosedStore: ChunkSource {
     ///   - descriptor: The store, readable.
     ///   - originSize: The origin's size in bytes.
     ///   - chunkSize: What the store was made with, if that is known.
+    ///   - count: Only the first so many exceptions.
     /// - Throws: `system` where reading failed, otherwise what is wrong with the store.
     public init(
         _ descriptor: consuming OwnedDescriptor, originSize: ByteCount,
-        expecting chunkSize: ChunkSize?
+        expecting chunkSize: ChunkSize?, first count: UInt64? = nil
     ) throws(ExceptionStoreError) {
         self.contents = try StoreContents.read(
-            descriptor, originSize: originSize, expecting: chunkSize)
+            descriptor, originSize: originSize, expecting: chunkSize, first: count)
         self.descriptor = descriptor
     }
 
@@ -32,10 +34,12 @@ public final class ClosedStore: ChunkSource {
     ///   - path: The file; a device has to be opened by the caller.
     ///   - originSize: The origin's size in bytes.
     ///   - chunkSize: What the store was made with, if that is known.
+    ///   - count: Only the first so many exceptions.
     /// - Throws: `system` where opening or reading failed, `notAFile`, otherwise what is wrong with
     ///   the store.
     public convenience init(
-        path: FilePath, originSize: ByteCount, expecting chunkSize: ChunkSize?
+        path: FilePath, originSize: ByteCount, expecting chunkSize: ChunkSize?,
+        first count: UInt64? = nil
     ) throws(ExceptionStoreError) {
         let descriptor: OwnedDescriptor
         do {
@@ -46,7 +50,8 @@ public final class ClosedStore: ChunkSource {
             case .notPlain(let kind): throw .notAFile(kind)
             }
         }
-        try self.init(descriptor, originSize: originSize, expecting: chunkSize)
+        try self.init(
+            descriptor, originSize: originSize, expecting: chunkSize, first: count)
     }
 
     /// The store's file or device.

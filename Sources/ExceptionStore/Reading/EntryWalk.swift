@@ -5,6 +5,8 @@ struct EntryWalk {
     let rules: EntryRules
     /// Whether an area in a hole is refused.
     let believesHoles: Bool
+    /// How many entries count, if not all: what is behind them may be changing.
+    let limit: UInt64?
 
     /// Where the list ended.
     struct End: Hashable {
@@ -61,7 +63,7 @@ struct EntryWalk {
     ) throws(ExceptionStoreError) {
         var offset = 0
         while !ended, let entry = ExceptionEntry(reading: window, at: offset) {
-            if entry.endsList {
+            if entry.endsList || end.count == limit {
                 ended = true
                 continue
             }
@@ -78,6 +80,6 @@ struct EntryWalk {
         }
         // What lies behind the end is never read as exceptions, but it comes back to life when the
         // kernel fills the gap before it.
-        end.hasStaleTail = ended && !window.isZero(from: offset)
+        end.hasStaleTail = ended && end.count != limit && !window.isZero(from: offset)
     }
 }

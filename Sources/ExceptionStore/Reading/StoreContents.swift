@@ -34,19 +34,23 @@ extension StoreContents {
     ///   - originSize: The origin's size in bytes.
     ///   - chunkSize: What the store was made with, if that is known. It is what tells a damaged
     ///     chunk size in the header from a good one.
+    ///   - count: Only the first so many exceptions, of a store that a table uses: those that the kernel
+    ///     had committed when it said so. The store may have fewer.
     /// - Returns: What the store holds; all of its metadata was checked, none of its data read. If
     ///   the store is a file, all of that data was once written: `hole` otherwise.
     /// - Throws: `system` where reading failed, otherwise what is wrong with the store.
     public static func read(
-        _ store: borrowing OwnedDescriptor, originSize: ByteCount, expecting chunkSize: ChunkSize?
+        _ store: borrowing OwnedDescriptor, originSize: ByteCount, expecting chunkSize: ChunkSize?,
+        first count: UInt64? = nil
     ) throws(ExceptionStoreError) -> StoreContents {
-        try read(store, originSize: originSize, expecting: chunkSize, believingHoles: true)
+        try read(
+            store, originSize: originSize, expecting: chunkSize, first: count, believingHoles: true)
     }
 
     /// - Parameter believingHoles: Else all of the store counts as written.
     static func read(
         _ store: borrowing OwnedDescriptor, originSize: ByteCount, expecting chunkSize: ChunkSize?,
-        believingHoles: Bool
+        first count: UInt64? = nil, believingHoles: Bool
     ) throws(ExceptionStoreError) -> StoreContents {
         let size = try size(of: store)
         var sector = [UInt8](repeating: 0, count: Int(SectorCount.size))
@@ -61,7 +65,7 @@ extension StoreContents {
             throw .chunkSizeDiffers(found: header.chunkSize, expected: chunkSize)
         }
         return try used(
-            store, size: size, originSize: originSize, chunkSize: header.chunkSize,
+            store, size: size, originSize: originSize, chunkSize: header.chunkSize, first: count,
             believingHoles: believingHoles)
     }
 
@@ -108,11 +112,11 @@ extension StoreContents {
     /// The contents of a store with a good header.
     private static func used(
         _ store: borrowing OwnedDescriptor, size: ByteCount, originSize: ByteCount,
-        chunkSize: ChunkSize, believingHoles: Bool
+        chunkSize: ChunkSize, first count: UInt64?, believingHoles: Bool
     ) throws(ExceptionStoreError) -> StoreContents {
         let walk = walk(
             size: size, originSize: originSize, chunkSize: chunkSize,
-            believingHoles: believingHoles)
+            believingHoles: believingHoles, first: count)
         var (entries, end) = try collect(walk, store)
         try refuseSharedChunks(&entries)
         var parts = try WrittenParts(of: store, believingHoles: believingHoles)
@@ -141,14 +145,15 @@ extension StoreContents {
     }
 
     private static func walk(
-        size: ByteCount, originSize: ByteCount, chunkSize: ChunkSize, believingHoles: Bool
+        size: ByteCount, originSize: ByteCount, chunkSize: ChunkSize, believingHoles: Bool,
+        first count: UInt64? = nil
     ) -> EntryWalk {
         EntryWalk(
             rules: EntryRules(
                 layout: AreaLayout(chunkSize: chunkSize),
                 originChunks: chunkSize.chunks(covering: originSize),
                 storeChunks: chunkSize.wholeChunks(in: size)),
-            believesHoles: believingHoles)
+            believesHoles: believingHoles, limit: count)
     }
 
     /// Sorts by the new chunk: cheap, since the kernel hands them out upwards.

@@ -5,41 +5,41 @@ import Restore
 
 /// An exception store that is put together, as a device, of an index and of the stores that it names.
 struct ComposedStore {
+    /// What it has.
+    let union: UnionSource
+    /// Where in it that is.
     let index: StoreIndex
-    private let union: UnionSource
+    /// The index's file, and the union's sources, each as a device; there as long as this value is, or a
+    /// table has them.
+    let file: TemporaryLoop
+    let parts: [TemporaryLoop]
 
-    /// The smallest of the union's sources'.
-    var chunkSize: ChunkSize { union.chunkSize }
-
-    init(_ union: UnionSource) throws(ExceptionStoreError) {
-        self.union = union
-        index = try StoreIndex(union.exceptions)
+    /// The device's table, and the smallest of the sources' chunk sizes.
+    var past: (table: [Target], chunk: ChunkSize) {
+        (
+            Self.table(union, index, file: file.number, parts: parts.map(\.number)),
+            union.chunkSize
+        )
     }
 
-    /// The device's table.
-    ///
-    /// - Parameters:
-    ///   - number: the index's file, as a device.
-    ///   - parts: the union's sources, each as a device.
-    func table(index number: DeviceNumber, parts: [DeviceNumber]) -> [Target] {
+    static func table(
+        _ union: UnionSource, _ index: StoreIndex, file: DeviceNumber, parts: [DeviceNumber]
+    ) -> [Target] {
         var table: [Target] = []
         var end: UInt64 = 0
-        func add(_ device: DeviceNumber, from offset: UInt64, length: UInt64) {
+        func add(_ device: DeviceNumber, length: UInt64) {
             guard length > 0 else { return }
             table.append(
                 .linear(
                     at: SectorCount(end / SectorCount.size),
-                    length: SectorCount(length / SectorCount.size), of: device,
-                    from: SectorCount(offset / SectorCount.size)))
+                    length: SectorCount(length / SectorCount.size), of: device))
             end += length
         }
-        add(number, from: 0, length: index.head.bytes)
+        add(file, length: index.head.bytes)
         for (part, space) in zip(parts, union.spaces) where space.lowerBound < index.kept.bytes {
             // Between two is what no entry names; the header's chunk will do.
-            add(number, from: 0, length: index.head.bytes + space.lowerBound - end)
-            add(
-                part, from: 0,
-                length: min(space.upperBound, index.kept.bytes) - space.lowerBound)
+            add(file, length: index.head.bytes + space.lowerBound - end)
+            add(part, length: min(space.upperBound, index.kept.bytes) - space.lowerBound)
         }
         return table
     }

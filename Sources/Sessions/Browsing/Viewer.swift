@@ -105,33 +105,30 @@ public struct Viewer: Sendable {
         let loop = try workshop.emptyStore(
             "now", for: activation.size, try stack.chunkSize(activation),
             sector: activation.sector)
-        let (passing, captured) = try withExtendedLifetime(loop) {
+        let (passing, taken) = try withExtendedLifetime(loop) {
             try stack.passingSnapshot(
                 of: activation, names(.now), freezing: moment == .now, on: loop.number
             ) {
-                // The kernel has written down everything before it lets a write through, and now there
-                // is none: what the store's file says is the whole.
-                moment == .now ? nil : try capturing(activation)
+                moment == .now
+                    ? nil : try stack.chunksTaken(activation, store: activation.store.number)
             }
         }
+        if moment == .beginning { closed.append(try captured(activation, taken)) }
         return Ground(
             number: passing.number, size: activation.size, sector: activation.sector,
-            sources: closed + (captured.map { [$0] } ?? []), conditions: conditions,
-            hold: passing)
+            sources: closed, conditions: conditions, hold: passing)
     }
 
-    /// What is captured now, of a store that takes nothing at this moment.
-    private func capturing(_ activation: Activation) throws -> any ChunkSource {
+    /// What the kernel had captured when nothing was written to the device: it writes an exception down
+    /// before it lets the write through. What it captured since is in the newer snapshot, too.
+    private func captured(_ activation: Activation, _ taken: UInt64?) throws -> any ChunkSource {
+        let session = activation.session?.text ?? activation.name.text
         let store = try catalogue.closedStore(
             in: activation.directory, originSize: activation.size,
-            chunkSize: activation.chunkSize,
-            session: activation.session?.text ?? activation.name.text)
-        guard
-            try stack.chunksTaken(activation, store: activation.store.number)
-                == UInt64(store.exceptions.count)
-        else {
+            chunkSize: activation.chunkSize, session: session, first: taken)
+        guard taken == UInt64(store.exceptions.count) else {
             throw SessionsError.damagedStore(
-                session: activation.session?.text ?? activation.name.text,
+                session: session,
                 reason: "the kernel has another number of chunks in its store than its file")
         }
         return store
@@ -186,23 +183,23 @@ public struct Viewer: Sendable {
         _ names: ViewNames, over ground: Ground, _ chunk: ChunkSize, _ session: Session,
         _ workshop: Workshop, _ control: RestoreControl
     ) throws -> View {
-        let then = try past(names, over: ground, session, workshop, control)
+        let past = try past(over: ground, session, workshop, control)
         let loop = try workshop.emptyStore("view", for: ground.size, chunk, sector: ground.sector)
-        let view = try withExtendedLifetime((ground.hold, then, loop)) {
-            try stack.passingSnapshot(
-                of: then?.number ?? ground.number, names(.view), size: ground.size,
-                on: loop.number, chunk: chunk, isReadOnly: false)
+        let (view, then) = try withExtendedLifetime((ground.hold, past, loop)) {
+            try stack.passingView(
+                names, of: ground.number, size: ground.size, past: past?.past, on: loop.number,
+                chunk: chunk)
         }
+        if let past, let then { try past.prove(OwnedDescriptor.open(then.path, .readOnly)) }
         return View(
             view, contents: try kernel.contents(view.path),
             conditions: ground.conditions.map { "\($0)" })
     }
 
-    /// The device as it was; nil if it is as it is now.
+    /// What leads back from there; nil if it is as it was.
     private func past(
-        _ names: ViewNames, over ground: Ground, _ session: Session, _ workshop: Workshop,
-        _ control: RestoreControl
-    ) throws -> PassingDevice? {
+        over ground: Ground, _ session: Session, _ workshop: Workshop, _ control: RestoreControl
+    ) throws -> ComposedStore? {
         if ground.sources.isEmpty { return nil }
         let plan = try RestorePlan(sources: ground.sources)
         guard plan.originSize == ground.size else {
@@ -211,14 +208,7 @@ public struct Viewer: Sendable {
                 reason: "it has \(ground.size.bytes) bytes, and the session's device had "
                     + "\(plan.originSize.bytes)")
         }
-        let store = try workshop.unionStore(of: plan, sector: ground.sector, session, control)
-        let then = try withExtendedLifetime((ground.hold, store.device)) {
-            try stack.passingSnapshot(
-                of: ground.number, names(.then), size: ground.size, on: store.device.number,
-                chunk: store.composed.chunkSize, isReadOnly: true)
-        }
-        try store.composed.prove(OwnedDescriptor.open(then.path, .readOnly))
-        return then
+        return try workshop.unionStore(of: plan, sector: ground.sector, session, control)
     }
 }
 

@@ -60,12 +60,12 @@ final class Workshop {
 
     /// A store with all that a plan puts back, to be read only.
     ///
-    /// What closed stores keep, and the open one, stays where it is: the device is put together of their
+    /// What closed stores keep, and the open one, stays where it is: the store is put together of their
     /// files and of an index to them. What is compressed, and what is older than something compressed, is
     /// read, checked and written first.
     func unionStore(
         of plan: RestorePlan, sector: UInt32, _ session: Session, _ control: RestoreControl
-    ) throws -> (device: PassingDevice, composed: ComposedStore) {
+    ) throws -> ComposedStore {
         let packed = plan.sources.lastIndex { $0.plainDescriptor < 0 }.map { $0 + 1 } ?? 0
         var sources = Array(plan.sources[packed...])
         if packed > 0 {
@@ -73,23 +73,19 @@ final class Workshop {
             sources.insert(try unpacked(first, session, control), at: 0)
         }
         let union = try UnionSource(RestorePlan(sources: sources))
-        let composed = try ComposedStore(union)
+        let index = try StoreIndex(union.exceptions)
         let path = directory.appending("index")
         let file = try OwnedDescriptor.create(path)
-        try composed.index.write(to: file)
+        try index.write(to: file)
         try file.close()
-        let index = try attach(path, sector, readOnly: true)
-        let parts = try union.sources.map { source in
-            // By what is open: its name may be gone, or another's, since it was read.
-            try lifecycle.kernel.attachTemporaryLoop(
-                FilePath("/proc/self/fd/\(source.plainDescriptor)"), sector: sector, readOnly: true)
-        }
-        let device = try withExtendedLifetime((index, parts)) {
-            try lifecycle.stack.passingDevice(
-                names(.chain), composed.table(index: index.number, parts: parts.map(\.number)),
-                isReadOnly: true)
-        }
-        return (device, composed)
+        return ComposedStore(
+            union: union, index: index, file: try attach(path, sector, readOnly: true),
+            parts: try union.sources.map { source in
+                // By what is open: its name may be gone, or another's, since it was read.
+                try lifecycle.kernel.attachTemporaryLoop(
+                    FilePath("/proc/self/fd/\(source.plainDescriptor)"), sector: sector,
+                    readOnly: true)
+            })
     }
 
     /// A plan's contents as one store without a name.

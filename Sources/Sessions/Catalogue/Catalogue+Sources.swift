@@ -67,13 +67,16 @@ extension Catalogue {
     }
 
     /// Everything a closed store holds, checked. Its table must be gone.
+    ///
+    /// - Parameter count: or else only the first so many exceptions.
     func closedStore(
-        in directory: FilePath, originSize: ByteCount, chunkSize: ByteCount, session: String
+        in directory: FilePath, originSize: ByteCount, chunkSize: ByteCount, session: String,
+        first count: UInt64? = nil
     ) throws(SessionsError) -> ClosedStore {
         do {
             return try ClosedStore(
                 path: Layout.store(in: directory), originSize: originSize,
-                expecting: ChunkSize(chunkSize))
+                expecting: ChunkSize(chunkSize), first: count)
         } catch {
             // Want of memory or descriptors is no damage: a session would be marked invalid by it.
             let passing: [Errno] = [.noMemory, .tooManyOpenFiles, .tooManyOpenFilesInSystem]

@@ -49,8 +49,8 @@ extension Stack {
             SnapshotTarget(
                 origin: source.number, store: store, chunk: try chunkSize(activation).sectors),
             length: length(activation))
-        let result = try deviceMapper.inTransaction { transaction in
-            try create(names, [target], isReadOnly: true, in: transaction) {
+        return try deviceMapper.inTransaction { transaction in
+            let result = try create(names, [target], isReadOnly: true, in: transaction) {
                 try deviceMapper.whileSuspended(
                     MapperNames.origin(activation), in: transaction, freezing: freezing
                 ) {
@@ -58,37 +58,50 @@ extension Stack {
                     return try body()
                 }
             }
+            return (try passing(names.name, in: transaction), result)
         }
-        return (try passing(names.name), result)
     }
 
-    /// Makes a snapshot of a device that nobody writes to; the kernel keeps it from being mounted.
+    /// Makes what is looked into, over a device that nobody writes to; the kernel keeps that from being
+    /// mounted. What the tables name is the caller's to keep meanwhile.
     ///
     /// - Parameters:
-    ///   - store: what of it was otherwise. The caller keeps it meanwhile; then the snapshot does.
-    ///   - isReadOnly: or else the store takes what is written to the snapshot.
-    func passingSnapshot(
-        of origin: DeviceNumber, _ names: (name: DeviceName, uuid: DeviceUUID), size: ByteCount,
-        on store: DeviceNumber, chunk: ChunkSize, isReadOnly: Bool
-    ) throws -> PassingDevice {
-        let target = SnapshotTarget(origin: origin, store: store, chunk: chunk.sectors)
-        return try passingDevice(
-            names,
-            [.snapshot(target, length: SectorCount(size.bytes / SectorCount.size))],
-            isReadOnly: isReadOnly)
-    }
-
-    /// Makes a device that goes when nobody has it open any more; what its table names is the caller's to
-    /// keep meanwhile.
-    func passingDevice(
-        _ names: (name: DeviceName, uuid: DeviceUUID), _ targets: [Target], isReadOnly: Bool
-    ) throws -> PassingDevice {
-        try deviceMapper.inTransaction { transaction in
-            try create(names, targets, isReadOnly: isReadOnly, in: transaction) {
-                try deviceMapper.resume(names.name, in: transaction, visibility: .hidden)
-            }
+    ///   - past: what of the origin was otherwise, as a table for a store that is read only; nil if
+    ///     nothing was.
+    ///   - store: takes what is written to the view.
+    /// - Returns: the view, and what lies under it: the origin as it was.
+    func passingView(
+        _ names: ViewNames, of origin: DeviceNumber, size: ByteCount,
+        past: (table: [Target], chunk: ChunkSize)?, on store: DeviceNumber, chunk: ChunkSize
+    ) throws -> (view: PassingDevice, then: PassingDevice?) {
+        func snapshot(_ origin: DeviceNumber, _ store: DeviceNumber, _ chunk: ChunkSize) -> [Target]
+        {
+            [
+                .snapshot(
+                    SnapshotTarget(origin: origin, store: store, chunk: chunk.sectors),
+                    length: SectorCount(size.bytes / SectorCount.size))
+            ]
         }
-        return try passing(names.name)
+        return try deviceMapper.inTransaction { transaction in
+            func make(
+                _ part: MapperNames.ViewPart, _ targets: [Target], isReadOnly: Bool
+            ) throws -> PassingDevice {
+                let names = try names(part)
+                try create(names, targets, isReadOnly: isReadOnly, in: transaction) {
+                    try deviceMapper.resume(names.name, in: transaction, visibility: .hidden)
+                }
+                return try passing(names.name, in: transaction)
+            }
+            let then = try past.map { past in
+                let chain = try make(.chain, past.table, isReadOnly: true)
+                return try withExtendedLifetime(chain) {
+                    try make(.then, snapshot(origin, chain.number, past.chunk), isReadOnly: true)
+                }
+            }
+            let view = try make(
+                .view, snapshot(then?.number ?? origin, store, chunk), isReadOnly: false)
+            return (view, then)
+        }
     }
 
     private func create<Result>(
@@ -109,14 +122,14 @@ extension Stack {
         }
     }
 
-    private func passing(_ name: DeviceName) throws -> PassingDevice {
+    private func passing(
+        _ name: DeviceName, in transaction: DeviceMapperTransaction
+    ) throws -> PassingDevice {
         guard let info = try deviceMapper.info(name) else {
             throw SessionsError.internalFault("\(name) went while it was made")
         }
         let device = try PassingDevice(name, number: info.number)
-        try deviceMapper.inTransaction { transaction in
-            try deviceMapper.removeWhenUnused(name, in: transaction)
-        }
+        try deviceMapper.removeWhenUnused(name, in: transaction)
         return device
     }
 
