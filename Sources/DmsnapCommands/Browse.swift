@@ -21,15 +21,14 @@ struct Browse: ParsableCommand {
     @Argument(help: "The directory to mount it on.", completion: .directory)
     var dir: String?
 
-    @Option(help: "Look at this device or image file instead of the session's own.")
-    var device: String?
+    @OptionGroup var looking: LookingOptions
 
     @Option(help: "Unmount what is looked into at DIR, and take it down.")
     var stop: String?
 
     func validate() throws {
         if stop != nil {
-            guard session == nil, dir == nil, device == nil else {
+            guard session == nil, dir == nil, looking.areUnused else {
                 throw ValidationError("--stop takes the directory alone")
             }
         } else if session == nil || dir == nil {
@@ -45,7 +44,7 @@ struct Browse: ParsableCommand {
             return
         }
         guard let session, let dir else { return }
-        let view = try service.viewed(session, of: device)
+        let view = try service.viewed(looking.request(session))
         do {
             try service.viewer.mount(view, on: FilePath(dir))
         } catch {
@@ -62,19 +61,49 @@ struct Browse: ParsableCommand {
     }
 }
 
+/// Which device is looked at, and in spite of what.
+struct LookingOptions: ParsableArguments {
+    @Option(help: "Look at this device or image file instead of the session's own.")
+    var device: String?
+
+    @Flag(
+        help: """
+            Look though the device was written since its last session, or its chain has a gap or a \
+            break.
+            """)
+    var acceptWrites = false
+
+    @Flag(help: "Look though the session's device is another one than was activated.")
+    var otherDevice = false
+
+    var areUnused: Bool { device == nil && !acceptWrites && !otherDevice }
+
+    func request(_ session: String) -> RestoreRequest {
+        var request = RestoreRequest(session: session)
+        request.device = device
+        request.acceptsWrites = acceptWrites
+        request.acceptsOtherDevice = otherDevice
+        return request
+    }
+}
+
 extension SnapshotService {
     /// A view, with progress on a terminal and an end by a signal.
-    func viewed(
-        _ session: String, of device: String?, _ moment: View.Moment = .beginning
-    ) throws -> View {
+    func viewed(_ request: RestoreRequest, _ moment: View.Moment = .beginning) throws -> View {
         clinux_catch_interrupts()
         let progress = ProgressPrinter(isInteractive: Terminal.isInteractive)
         defer { progress.end() }
         let view = try viewer.view(
-            session, of: device, moment,
+            request, moment,
             control: RestoreControl(
                 report: { if Terminal.isInteractive { progress.show($0) } },
                 isCancelled: { clinux_interrupted() != 0 }))
+        let session = Output.visible(request.session)
+        if !view.overridden.isEmpty {
+            Output.diagnose(
+                "\(view.overridden.joined(separator: "; ")): the device need not have been that before "
+                    + "session \(session)")
+        }
         if !view.conditions.isEmpty {
             Output.diagnose(
                 "the device was that before session \(session) if "
@@ -85,10 +114,10 @@ extension SnapshotService {
 
     /// Runs `body` with a view, and returns when the kernel has taken that away, whatever came of it.
     func lookingInto<Result>(
-        _ session: String, of device: String?, _ moment: View.Moment = .beginning,
+        _ request: RestoreRequest, _ moment: View.Moment = .beginning,
         _ body: (View) throws -> Result
     ) throws -> Result {
-        let view = try viewed(session, of: device, moment)
+        let view = try viewed(request, moment)
         let result = Swift.Result { try body(view) }
         try viewer.end(view)
         return try result.get()

@@ -20,8 +20,7 @@ struct Copy: ParsableCommand {
     @Argument(help: "PATH… DEST: what to copy, and the directory or the new name to copy it to.")
     var paths: [String]
 
-    @Option(help: "Look at this device or image file instead of the session's own.")
-    var device: String?
+    @OptionGroup var looking: LookingOptions
 
     func validate() throws {
         if paths.count < 2 {
@@ -33,7 +32,7 @@ struct Copy: ParsableCommand {
         let service = try SnapshotService.forRoot(to: "get files out of a session")
         let destination = paths[paths.count - 1]
         let wanted = paths.dropLast()
-        let status = try service.lookingInto(session, of: device) { view in
+        let status = try service.lookingInto(looking.request(session)) { view in
             try copy(wanted, from: view, to: destination)
         }
         guard status == 0 else { throw SessionsError.notCopied(destination: destination) }

@@ -23,8 +23,7 @@ struct Diff: ParsableCommand {
     @Option(help: "Compare with the beginning of this session, instead of the first one's end.")
     var to: String?
 
-    @Option(help: "Look at this device or image file instead of the session's own.")
-    var device: String?
+    @OptionGroup var looking: LookingOptions
 
     @Flag(help: "Show what changed in files of text, as `diff -u` does.")
     var contents = false
@@ -39,9 +38,9 @@ struct Diff: ParsableCommand {
     func run() throws {
         let service = try SnapshotService.forRoot(to: "compare the files of a session")
         let end = try to ?? service.viewer.successor(of: session)?.directory.string
-        try service.lookingInto(session, of: device) { before in
+        try service.lookingInto(looking.request(session)) { before in
             try service.lookingInto(
-                end ?? session, of: device, end == nil ? .now : .beginning
+                looking.request(end ?? session), end == nil ? .now : .beginning
             ) { after in
                 try compare(before, after)
             }

@@ -110,14 +110,14 @@ extension SessionsError: CustomStringConvertible {
             "session \(session): its data is damaged: \(reason); nothing was written"
         case .damagedChunks(let session, let reason):
             "session \(session): its data is damaged: \(reason); nothing was written; "
-                + "give --skip-damaged to restore the rest"
+                + "`dmsnap restore --skip-damaged` restores the rest"
         case .brokenChain(let device, let session, let reason):
             "\(device): \(reason), so session \(session) would not make it what it was; "
-                + "nothing was written; give --accept-writes to restore all the same"
+                + "nothing was written; give --accept-writes to go on all the same"
         case .otherDevice(let device, let session):
             "\(device): it is another one than was activated, so session \(session) is not its own; "
                 + "nothing was written; name the right one with --device, or give --other-device to "
-                + "restore to this one all the same"
+                + "take this one all the same"
         case .notRestored(let device, let session, let detail):
             "\(device): it is NOT what it was before session \(session): \(detail)"
         case .notRoot(let action):

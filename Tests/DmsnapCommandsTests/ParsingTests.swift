@@ -160,7 +160,7 @@ import Testing
         ] {
             let text = try #require(Restore.forceRefusal(error))
             #expect(text.hasPrefix("--force lifts nothing by itself; what applies here: "))
-            #expect(text.contains("give \(option)"))
+            #expect(text.contains(option))
         }
         #expect(Restore.forceRefusal(.damagedStore(session: "S", reason: "R")) == nil)
         #expect(Restore.forceRefusal(.busy(device: "D", reason: "R", advice: "A")) == nil)

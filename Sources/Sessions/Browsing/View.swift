@@ -21,11 +21,16 @@ public final class View: Sendable {
     public let contents: Contents
     /// What can't be known and has to be true, as ends of a sentence: "it is what it was, if …".
     public let conditions: [String]
+    /// What stood against showing it, and was lifted by the request.
+    public let overridden: [String]
     /// Keeps it from going.
     let passing: PassingDevice
 
-    init(_ passing: PassingDevice, contents: Contents, conditions: [String]) {
+    init(
+        _ passing: PassingDevice, contents: Contents, conditions: [String], overridden: [String]
+    ) {
         self.conditions = conditions
+        self.overridden = overridden
         device = passing.path
         self.contents = contents
         self.passing = passing

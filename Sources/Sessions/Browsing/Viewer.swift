@@ -21,21 +21,17 @@ public struct Viewer: Sendable {
 
     /// The device as it was when a session's mount found it, or as it is now.
     ///
-    /// - Parameters:
-    ///   - name: as `SnapshotService.session(named:)` takes it.
-    ///   - device: another device or image than the session's own.
+    /// - Parameter request: the session, another device than its own, and what it goes on in spite of.
     /// - Throws: what stands against restoring the session, but for one that is open; `noRoom`; `busy`
     ///   where the device is restored online, or isn't activated and is in use.
     public func view(
-        _ name: String, of device: String?, _ moment: View.Moment = .beginning,
+        _ request: RestoreRequest, _ moment: View.Moment = .beginning,
         control: RestoreControl = RestoreControl()
     ) throws(SessionsError) -> View {
-        let session = try catalogue.session(named: name)
+        let session = try catalogue.session(named: request.session)
         return try asSessionsError {
-            var request = RestoreRequest(session: name)
-            request.device = device
             if let activation = try restorer.activation(of: session, request) {
-                return try armed(activation, session, moment, control)
+                return try armed(activation, session, request, moment, control)
             }
             return try bare(session, request, moment, control)
         }
@@ -52,8 +48,8 @@ public struct Viewer: Sendable {
     // MARK: An activated device
 
     private func armed(
-        _ activation: Activation, _ session: Session, _ moment: View.Moment,
-        _ control: RestoreControl
+        _ activation: Activation, _ session: Session, _ request: RestoreRequest,
+        _ moment: View.Moment, _ control: RestoreControl
     ) throws -> View {
         let names = ViewNames(owner: activation.id)
         let workshop = try Workshop(names, in: activation.base.path.path, lifecycle)
@@ -64,7 +60,7 @@ public struct Viewer: Sendable {
             try lifecycle.requireAssembled(activation, "then look into it")
             try lifecycle.merger.refuse(activation, "then look into it")
             try stack.removeAbandonedViews(of: activation.id)
-            return try present(of: activation, session, names, workshop, moment)
+            return try present(of: activation, session, request, names, workshop, moment)
         }
         return try view(
             names, over: ground, stack.chunkSize(activation), session, workshop, control)
@@ -78,25 +74,27 @@ public struct Viewer: Sendable {
         let sources: [any ChunkSource]
         /// What can't be known, and has to be true.
         let conditions: [Chain.Condition]
+        /// What stood against it, and the request lifts.
+        let lifted: [String]
         /// What keeps it from going.
         let hold: AnyObject?
     }
 
     /// The device as it is now, and the sources that lead back from there.
     private func present(
-        of activation: Activation, _ session: Session, _ names: ViewNames,
-        _ workshop: Workshop, _ moment: View.Moment
+        of activation: Activation, _ session: Session, _ request: RestoreRequest,
+        _ names: ViewNames, _ workshop: Workshop, _ moment: View.Moment
     ) throws -> Ground {
         var closed: [any ChunkSource] = []
         var conditions: [Chain.Condition] = []
+        var lifted: [String] = []
         if case .beginning = moment {
             let route = try restorer.route(to: session, through: activation)
             let obstacles = route.obstacles.filter { obstacle in
                 if case .open(let name) = obstacle { return name != activation.session }
                 return true
             }
-            _ = try restorer.lift(
-                obstacles, session, RestoreRequest(session: session.record.name.text))
+            lifted = try restorer.lift(obstacles, session, request)
             try refuseUncaptured(activation, session)
             conditions = route.conditions
             closed = try restorer.sources(
@@ -116,7 +114,7 @@ public struct Viewer: Sendable {
         if moment == .beginning { closed.append(try captured(activation, taken)) }
         return Ground(
             number: passing.number, size: activation.size, sector: activation.sector,
-            sources: closed, conditions: conditions, hold: passing)
+            sources: closed, conditions: conditions, lifted: lifted, hold: passing)
     }
 
     /// What the kernel had captured when nothing was written to the device: it writes an exception down
@@ -160,8 +158,8 @@ public struct Viewer: Sendable {
             restorer: restorer, device: device, session: session, request: request,
             control: RestoreControl())
         try bare.refuseUsed(path)
-        let route = moment == .beginning ? try bare.ground(path, nil).route : nil
-        let sources = try restorer.sources(of: route?.members ?? [])
+        let before = moment == .beginning ? try bare.ground(path, nil) : nil
+        let sources = try restorer.sources(of: before?.route.members ?? [])
         let names = ViewNames(owner: session.record.activation)
         try stack.removeAbandonedViews(of: names.owner)
         let base =
@@ -172,7 +170,8 @@ public struct Viewer: Sendable {
         let source = try workshop.source(path)
         let ground = Ground(
             number: source.number, size: session.record.size, sector: source.sector,
-            sources: sources, conditions: route?.conditions ?? [], hold: source.loop)
+            sources: sources, conditions: before?.route.conditions ?? [],
+            lifted: before?.lifted ?? [], hold: source.loop)
         return try view(
             names, over: ground, ChunkSize(session.record.chunkSize), session, workshop, control)
     }
@@ -193,7 +192,7 @@ public struct Viewer: Sendable {
         if let past, let then { try past.prove(OwnedDescriptor.open(then.path, .readOnly)) }
         return View(
             view, contents: try kernel.contents(view.path),
-            conditions: ground.conditions.map { "\($0)" })
+            conditions: ground.conditions.map { "\($0)" }, overridden: ground.lifted)
     }
 
     /// What leads back from there; nil if it is as it was.

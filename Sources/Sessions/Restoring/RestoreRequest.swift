@@ -1,7 +1,8 @@
 public import Block
 public import Restore
 
-/// What a restore is asked to do.
+/// What a restore is asked to do, or a view, which takes of it what says which device is meant, and what it
+/// goes on in spite of.
 public struct RestoreRequest: Sendable {
     /// A session's name, its directory's path, or an archive file's.
     public var session: String
