@@ -34,8 +34,12 @@ public enum FileTree {
         public init(_ path: FilePath) throws(SystemError) {
             var found = clinux_entry()
             try systemCall("statx", path.string) {
-                unsafe path.withPlatformString { unsafe clinux_entry($0, &found) }
+                unsafe path.withPlatformString { unsafe clinux_entry(-1, $0, &found) }
             }
+            self.init(found)
+        }
+
+        init(_ found: clinux_entry) {
             kind =
                 switch mode_t(found.mode) & S_IFMT {
                 case S_IFDIR: .directory
@@ -55,31 +59,6 @@ public enum FileTree {
             group = found.group
             device = found.device
         }
-    }
-
-    /// The names in a directory, whatever their bytes, in the order of these.
-    public static func names(in directory: FilePath) throws(SystemError) -> [FilePath.Component] {
-        guard let opened = unsafe directory.withPlatformString({ unsafe opendir($0) }) else {
-            throw SystemError(
-                operation: "opendir", path: directory.string, errno: Errno(rawValue: errno))
-        }
-        defer { unsafe closedir(opened) }
-        var names: [FilePath.Component] = []
-        while true {
-            errno = 0
-            guard let entry = unsafe readdir(opened) else {
-                if errno == 0 { break }
-                throw SystemError(
-                    operation: "readdir", path: directory.string, errno: Errno(rawValue: errno))
-            }
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                unsafe pointer.withMemoryRebound(to: CInterop.PlatformChar.self, capacity: 256) {
-                    unsafe FilePath.Component(platformString: $0)
-                }
-            }
-            if let name, name.kind == .regular { names.append(name) }
-        }
-        return names.sorted { FilePath(root: nil, [$0]).isBefore(FilePath(root: nil, [$1])) }
     }
 
     /// Where a path leads in a tree, as if its root were the root directory: `..` and symbolic links can't
@@ -116,14 +95,5 @@ public enum FileTree {
         }
         buffer[Int(count)] = 0
         return FilePath(platformString: buffer)
-    }
-}
-
-extension FilePath {
-    /// The order of the bytes.
-    fileprivate func isBefore(_ other: FilePath) -> Bool {
-        unsafe withPlatformString { left in
-            unsafe other.withPlatformString { right in unsafe strcmp(left, right) < 0 }
-        }
     }
 }

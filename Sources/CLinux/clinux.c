@@ -451,11 +451,11 @@ static int64_t nanoseconds(struct statx_timestamp time) {
     return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
 
-int clinux_entry(const char *path, struct clinux_entry *entry) {
+int clinux_entry(int directory, const char *path, struct clinux_entry *entry) {
     struct statx found;
     memset(entry, 0, sizeof *entry);
     int result = statx(
-        AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, &found);
+        directory < 0 ? AT_FDCWD : directory, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, &found);
     if (result != 0) return -1;
     entry->inode = found.stx_ino;
     entry->size = found.stx_size;

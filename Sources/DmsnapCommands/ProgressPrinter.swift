@@ -29,6 +29,11 @@ final class ProgressPrinter: Sendable {
         }
     }
 
+    /// How many files were looked at; nobody knows of how many.
+    func show(files: Int) {
+        if isInteractive { write("\r\u{1b}[Kcomparing: \(files) files") }
+    }
+
     /// How long the phase has been going on.
     private func elapsed(_ phase: RestorePhase) -> Duration {
         let now = ContinuousClock.now

@@ -37,14 +37,15 @@ int clinux_mount_detached(
 // Puts it into a directory (move_mount(2)): 0, or -1 with errno.
 int clinux_mount_attach(int mount_fd, const char *directory);
 
-// What statx(2) says of a file itself, no symbolic link followed; times in nanoseconds since 1970, the
-// birth's 0 where the file system keeps none. 0, or -1 with errno.
+// What statx(2) says of a file itself, no symbolic link followed, by its path from an open directory (or -1:
+// the current one); times in nanoseconds since 1970, the birth's 0 where the file system keeps none. 0, or -1
+// with errno.
 struct clinux_entry {
     uint64_t inode, size, device;
     int64_t modified, changed, born;
     uint32_t mode, owner, group;
 };
-int clinux_entry(const char *path, struct clinux_entry *entry);
+int clinux_entry(int directory, const char *path, struct clinux_entry *entry);
 // Opens a path as if `root` were the root directory, `..` and symbolic links in it included, but not what
 // its last component links to (openat2(2), O_PATH): a descriptor, or -1 with errno.
 int clinux_open_within(int root, const char *path);

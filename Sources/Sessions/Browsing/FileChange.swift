@@ -61,13 +61,15 @@ extension FileChange {
     /// - Parameters:
     ///   - path: of one file or directory, from the file system's root.
     ///   - keepsChangeTimes: whether the file system notes when anything of a file was changed last.
+    ///   - progress: is told now and then how many files were looked at.
     /// - Throws: `system`; ENOENT if the path is in neither.
     public static func between(
         _ before: borrowing DetachedMount, _ after: borrowing DetachedMount, at path: FilePath,
-        keepsChangeTimes: Bool
+        keepsChangeTimes: Bool, progress: @escaping (Int) -> Void = { _ in }
     ) throws(SessionsError) -> [FileChange] {
         var comparison = TreeComparison(
-            before: before.root, after: after.root, keepsChangeTimes: keepsChangeTimes)
+            before: before.root, after: after.root, keepsChangeTimes: keepsChangeTimes,
+            progress: progress)
         do {
             return try comparison.run(at: path)
         } catch {

@@ -12,6 +12,10 @@ struct TreeComparison {
     /// Whether the file system keeps the time of the last change of anything; vfat doesn't.
     let keepsChangeTimes: Bool
 
+    /// Is told now and then how many files were looked at.
+    let progress: (Int) -> Void
+
+    private var examined = 0
     private var changes: [FileChange] = []
     private var gone: [Found] = []
     private var come: [Found] = []
@@ -22,7 +26,11 @@ struct TreeComparison {
         let entry: FileTree.Entry
     }
 
-    init(before: FilePath, after: FilePath, keepsChangeTimes: Bool) {
+    init(
+        before: FilePath, after: FilePath, keepsChangeTimes: Bool,
+        progress: @escaping (Int) -> Void = { _ in }
+    ) {
+        self.progress = progress
         self.before = before
         self.after = after
         self.keepsChangeTimes = keepsChangeTimes
@@ -66,13 +74,24 @@ struct TreeComparison {
     private mutating func compare(
         _ oldPath: FilePath, _ old: FileTree.Entry, _ path: FilePath, _ new: FileTree.Entry
     ) throws {
+        try compare(oldPath, old, path, new) { comparison in
+            try comparison.compareDirectories(
+                oldPath, FileTree.Directory(comparison.place(comparison.before, oldPath)), path,
+                FileTree.Directory(comparison.place(comparison.after, path)))
+        }
+    }
+
+    private mutating func compare(
+        _ oldPath: FilePath, _ old: FileTree.Entry, _ path: FilePath, _ new: FileTree.Entry,
+        inside: (inout TreeComparison) throws -> Void
+    ) throws {
         guard old.kind == new.kind else {
             gone.append(Found(path: oldPath, entry: old))
             come.append(Found(path: path, entry: new))
             return
         }
         try note(oldPath, old, path, new)
-        if new.kind == .directory { try compareDirectories(oldPath, path) }
+        if new.kind == .directory { try inside(&self) }
     }
 
     /// What became of the one file itself.
@@ -86,24 +105,41 @@ struct TreeComparison {
         }
     }
 
-    private mutating func compareDirectories(_ oldPath: FilePath, _ path: FilePath) throws {
-        let olds = try FileTree.names(in: place(before, oldPath))
-        let news = try FileTree.names(in: place(after, path))
-        let kept = Set(olds).intersection(news)
-        for name in olds where !kept.contains(name) {
-            let path = oldPath.appending(name)
-            if let entry = try entry(before, path) { gone.append(Found(path: path, entry: entry)) }
-        }
-        for name in news {
-            let new = path.appending(name)
-            guard let now = try entry(after, new) else { continue }
-            let old = oldPath.appending(name)
-            guard kept.contains(name), let then = try entry(before, old) else {
-                come.append(Found(path: new, entry: now))
-                continue
+    private mutating func compareDirectories(
+        _ oldPath: FilePath, _ old: borrowing FileTree.Directory, _ path: FilePath,
+        _ new: borrowing FileTree.Directory
+    ) throws {
+        var olds = try old.names()[...]
+        var news = try new.names()[...]
+        while let name = [olds.first, news.first].compactMap({ $0 }).min() {
+            let wasThere = olds.first == name
+            let isThere = news.first == name
+            if wasThere { olds.removeFirst() }
+            if isThere { news.removeFirst() }
+            let then = wasThere ? try old.entry(name) : nil
+            let now = isThere ? try new.entry(name) : nil
+            report(of: now ?? then)
+            switch (then, now) {
+            case (nil, nil): break
+            case (let then?, nil): gone.append(Found(path: name.appended(to: oldPath), entry: then))
+            case (nil, let now?): come.append(Found(path: name.appended(to: path), entry: now))
+            case (let then?, let now?):
+                // The most of what there is.
+                if keepsChangeTimes, then == now, now.kind != .directory { continue }
+                let (before, after) = (name.appended(to: oldPath), name.appended(to: path))
+                try compare(before, then, after, now) { comparison in
+                    try comparison.compareDirectories(
+                        before, FileTree.Directory(name, in: old), after,
+                        FileTree.Directory(name, in: new))
+                }
             }
-            try compare(old, then, new, now)
         }
+    }
+
+    private mutating func report(of entry: FileTree.Entry?) {
+        guard entry != nil else { return }
+        examined += 1
+        if examined.isMultiple(of: 1000) { progress(examined) }
     }
 
     private func differ(
@@ -183,16 +219,18 @@ struct TreeComparison {
     }
 
     /// These files and everything in them, a directory before what is in it.
-    private func withContents(_ tree: FilePath, _ found: [Found]) throws -> [Found] {
+    private mutating func withContents(_ tree: FilePath, _ found: [Found]) throws -> [Found] {
         var all = found
         var next = 0
         while next < all.count {
             let one = all[next]
             next += 1
             guard one.entry.kind == .directory else { continue }
-            for name in try FileTree.names(in: place(tree, one.path)) {
-                let path = one.path.appending(name)
-                if let entry = try entry(tree, path) { all.append(Found(path: path, entry: entry)) }
+            let directory = try FileTree.Directory(place(tree, one.path))
+            for name in try directory.names() {
+                guard let entry = try directory.entry(name) else { continue }
+                all.append(Found(path: name.appended(to: one.path), entry: entry))
+                report(of: entry)
             }
         }
         return all
