@@ -150,7 +150,7 @@ uninstall: ## Take away what `make install` copied, if nothing is activated; ses
 	    $(DESTDIR)$(MANDIR)/man8/dmsnap.8 $(DESTDIR)$(MANDIR)/man8/mount.dmsnap.8 \
 	    $(DESTDIR)$(MANDIR)/man5/dmsnap.toml.5
 
-bench: setup build stage ## Measure dmsnap beside fio, dd, pigz, dmsetup and LVM (installs fio and pigz).
+bench: setup build stage ## Measure dmsnap beside fio, dd, pigz, dmsetup and LVM (ONLY=part; installs fio and pigz).
 	@for package in fio pigz; do \
 	    command -v $$package > /dev/null || apt-get install -y -qq $$package > /dev/null; done
 	$(SWIFT) build -c release --product bench

@@ -8,15 +8,23 @@ import SystemPackage
 /// The disk of 1 GiB is overwritten while activated, in 64 MiB of random 4 KiB pieces, in 512 MiB from
 /// its start, and by work on an ext4 file system. What that made is put back, by dmsnap and by others.
 struct Guest: AsyncParsableCommand {
-    private static let disk = "/dev/vm/disk"
+    static let disk = "/dev/vm/disk"
     private static let rounds = 5
     private static let random =
         "fio --name=w --rw=randwrite --bs=4k --io_size=64m --size=1g --direct=1 "
         + "--ioengine=io_uring --iodepth=32 --randseed=7 --allow_mounted_write=1 --filename="
 
-    private var results = Results()
+    var results = Results()
 
-    private enum CodingKeys: CodingKey {}
+    /// The parts, as `make bench ONLY=…` names them.
+    enum Part: String, CaseIterable, ExpressibleByArgument {
+        case random, sequential, files, looking
+    }
+
+    @Option(help: "Measure this part alone.")
+    var only: Part?
+
+    private enum CodingKeys: CodingKey { case only }
 
     mutating func run() async throws {
         try await sh(
@@ -24,14 +32,19 @@ struct Guest: AsyncParsableCommand {
             umask 077; echo secret > /root/password; mkdir -p /etc/dmsnap
             dmsnap passwd --passfile /root/password
             """)
-        try await random()
-        try await sequential()
-        try await fileSystem()
+        for part in Part.allCases where only == nil || only == part {
+            switch part {
+            case .random: try await random()
+            case .sequential: try await sequential()
+            case .files: try await fileSystem()
+            case .looking: try await looking()
+            }
+        }
         try Results.print(results)
     }
 
     /// What a restore is like: from an archive or a raw store, with or without reading back.
-    private func configure(archive: Bool = false, readBack: Bool) async throws {
+    func configure(archive: Bool = false, readBack: Bool) async throws {
         try await sh(
             """
             printf '[archive]\\nenabled = \(archive)\\n[restore]\\nread-back = \(readBack)\\n' \
@@ -67,7 +80,7 @@ struct Guest: AsyncParsableCommand {
     }
 
     /// Neither the data nor the disk is in the page cache; the programs are.
-    private static let cold =
+    static let cold =
         "sync; echo 3 > /proc/sys/vm/drop_caches; dmsnap --version > /dev/null; "
         + "fio --version > /dev/null; dd --version > /dev/null"
 

@@ -1,0 +1,79 @@
+import Block
+import SystemPackage
+
+/// Looking into a session, and what it takes to give a chain a member less.
+extension Guest {
+    private static let activate =
+        "dmsnap activate \(disk) --passfile /root/password --chunk-size 4K > /dev/null"
+
+    /// An open session with more than 10⁵ exceptions, beside a snapshot that LVM makes of a volume with
+    /// the same file on it.
+    mutating func looking() async throws {
+        try await configure(readBack: false)
+        try await sh(
+            """
+            mkdir -p /bench/now /bench/then /bench/volume /bench/lvm
+            truncate -s 4G /scratch/lvm; losetup --direct-io=on /dev/loop7 /scratch/lvm
+            vgcreate -q bench /dev/loop7; lvcreate -q -y -L 1G -n origin bench
+            mkfs.ext4 -q /dev/bench/origin; mount /dev/bench/origin /bench/volume
+            mkfs.ext4 -q -F \(Self.disk); \(Self.activate); path=$(dmsnap status --json | jq -r '.[0].path')
+            """)
+        let path = try await sh("dmsnap status --json | jq -r '.[0].path'")
+        let fill = "dd if=/dev/urandom bs=1M count=420 conv=notrunc,fsync status=none"
+        try await sh(
+            """
+            mount \(path) /bench/now; echo small > /bench/now/small; \(fill) of=/bench/now/large
+            \(Self.unmount); mount \(path) /bench/now; \(fill) of=/bench/now/large; echo new > /bench/now/small
+            \(fill) of=/bench/volume/large; sync
+            """)
+        let session = try await sh("dmsnap sessions --json | jq -r '.[-1].name'")
+        results.measurements.append(
+            try await compare(
+                Measurement(
+                    what: "browse", contents: "open session, 107,000 chunks",
+                    against: "lvcreate -s, mount", wanted: 1),
+                rounds: 5,
+                ours: {
+                    let time = try await time("dmsnap browse \(session) /bench/then > /dev/null")
+                    try await sh("dmsnap browse --stop /bench/then")
+                    return time
+                },
+                theirs: {
+                    let time = try await time(
+                        """
+                        lvcreate -q -y -s -L 512M -n now bench/origin > /dev/null
+                        mount -o ro /dev/bench/now /bench/lvm
+                        """)
+                    try await sh("umount /bench/lvm; lvremove -q -y bench/now > /dev/null")
+                    return time
+                }))
+        try await sh("rm -f /scratch/small")
+        results.figures.append(
+            Figure(
+                what: "read from the store and the device to copy a file of one block",
+                value: try await read(by: "dmsnap copy \(session) small /scratch/small > /dev/null")
+                    / 1024,
+                unit: "KiB", limit: nil))
+        try await sh(
+            """
+            \(Self.unmount); dmsnap deactivate \(Self.disk) --passfile /root/password > /dev/null
+            umount /bench/volume; vgchange -q -an bench; vgremove -q -f bench; losetup -d /dev/loop7
+            rm -r /scratch/lvm /snapshot/*
+            """)
+    }
+
+    /// When a session's end has been seen.
+    private static let unmount =
+        "umount /bench/now; until dmsnap status --json | grep '\"armed\"' > /dev/null; do sleep 0.1; done"
+
+    /// The bytes that the disks gave while a script ran, with nothing of them cached.
+    private func read(by script: String) async throws -> Double {
+        let sectors =
+            "cat /sys/block/ubd*/stat | awk '{ sum += $3 } END { print sum }'"
+        try await sh(Self.cold)
+        let before = try await sh(sectors)
+        try await sh(script)
+        let after = try await sh(sectors)
+        return ((Double(after) ?? 0) - (Double(before) ?? 0)) * 512
+    }
+}
