@@ -150,6 +150,11 @@ public struct LoopDevice: Hashable, Sendable {
             fileSystem: device, inode: inode, offset: offset, limit: limit, path: name)
     }
 
+    /// Whether it was attached to be read only.
+    public var isReadOnly: Bool {
+        Sysfs.attribute(FilePath("/sys/block/loop\(index)/ro")) == "1"
+    }
+
     /// Every attached loop device whose backing file is this one, or a part of it, by whatever path it
     /// was attached.
     public static func attached(toInode inode: UInt64, fileSystem: UInt64) -> [LoopDevice] {

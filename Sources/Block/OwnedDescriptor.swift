@@ -158,6 +158,12 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// Drops what is in the page cache of a file and on stable storage, so that the next read sees what
+    /// that holds.
+    public func forgetCache() {
+        _ = posix_fadvise(descriptor.rawValue, 0, 0, POSIX_FADV_DONTNEED)
+    }
+
     /// Has the kernel start reading a range into the page cache (POSIX_FADV_WILLNEED).
     ///
     /// The kernel takes no more at a time than the device's readahead, and drops the rest silently;

@@ -98,17 +98,7 @@ extension SnapshotService {
             control: RestoreControl(
                 report: { if Terminal.isInteractive { progress.show($0) } },
                 isCancelled: { clinux_interrupted() != 0 }))
-        let session = Output.visible(request.session)
-        if !view.overridden.isEmpty {
-            Output.diagnose(
-                "\(view.overridden.joined(separator: "; ")): the device need not have been that before "
-                    + "session \(session)")
-        }
-        if !view.conditions.isEmpty {
-            Output.diagnose(
-                "the device was that before session \(session) if "
-                    + view.conditions.joined(separator: " and "))
-        }
+        Output.diagnoseView(request.session, overridden: view.overridden, view.conditions)
         return view
     }
 
@@ -121,5 +111,21 @@ extension SnapshotService {
         let result = Swift.Result { try body(view) }
         try viewer.end(view)
         return try result.get()
+    }
+}
+
+extension Output {
+    /// What has to be known of a view beside what it shows.
+    static func diagnoseView(_ session: String, overridden: [String], _ conditions: [String]) {
+        if !overridden.isEmpty {
+            diagnose(
+                "\(overridden.joined(separator: "; ")): the device need not have been that before "
+                    + "session \(session)")
+        }
+        if !conditions.isEmpty {
+            diagnose(
+                "the device was that before session \(session) if "
+                    + conditions.joined(separator: " and "))
+        }
     }
 }

@@ -17,8 +17,8 @@ public struct Dmsnap: ParsableCommand {
         version: "dmsnap \(Version.text)",
         subcommands: [
             Activate.self, Deactivate.self, Status.self, Sessions.self, Show.self, Browse.self,
-            Copy.self, Diff.self, Changes.self, Verify.self, Restore.self, Label.self, Pin.self,
-            Unpin.self, Delete.self, Prune.self, Passwd.self, Doctor.self, Assemble.self,
+            Copy.self, Diff.self, Changes.self, Export.self, Verify.self, Restore.self, Label.self,
+            Pin.self, Unpin.self, Delete.self, Prune.self, Passwd.self, Doctor.self, Assemble.self,
             MonitorVerb.self,
             SessionOpened.self,
             DeviceClaimed.self,
@@ -85,7 +85,7 @@ enum VerbFirst {
     /// Options that take a value in the next word.
     static let valued: Set<String> = [
         "--dev", "--session", "--device", "--passfile", "--old-passfile", "--chunk-size",
-        "--store-dir", "--stop", "--to", "--since",
+        "--store-dir", "--stop", "--to", "--since", "--svg",
     ]
 
     static func ordered(_ words: [String]) -> [String] {

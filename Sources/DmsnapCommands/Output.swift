@@ -30,6 +30,20 @@ enum Output {
         }
     }
 
+    /// A text as a file, or into whatever is there already.
+    static func write(_ text: String, to path: FilePath) throws(SessionsError) {
+        do {
+            let file = try FileDescriptor.open(
+                path, .writeOnly, options: [.create, .truncate, .closeOnExec],
+                permissions: [.ownerReadWrite, .groupRead, .otherRead])
+            try file.closeAfter { _ = try file.writeAll(text.utf8) }
+        } catch {
+            throw .system(
+                SystemError(
+                    operation: "write", path: path.string, errno: error as? Errno ?? .ioError))
+        }
+    }
+
     /// One line on standard error; if even that is closed there is nobody to tell.
     static func diagnose(_ message: String) {
         _ = try? FileDescriptor.standardError.writeAll("dmsnap: \(visible(message))\n".utf8)

@@ -2,6 +2,7 @@ import ArgumentParser
 import Block
 import FoundationEssentials
 import Sessions
+import SystemPackage
 
 struct Sessions: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -52,9 +53,13 @@ struct Sessions: ParsableCommand {
 }
 
 struct Show: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show one session.")
+    static let configuration = CommandConfiguration(
+        abstract: "Show one session, and a map of what it changed on the device.")
 
     @OptionGroup var session: SessionOptions
+
+    @Option(help: "Write the map to this file, as SVG for a report.", completion: .file())
+    var svg: String?
 
     @Flag(help: "Print one JSON document.")
     var json = false
@@ -69,8 +74,14 @@ struct Show: ParsableCommand {
             to: "see a session", named: self.session.named)
         let session = try service.session(named: name)
         let summary = service.summary(of: session)
-        if json { return try Output.printJSON(summary) }
         let record = session.record
+        if let svg {
+            let title = "What session \(record.name) changed"
+            try Output.write(
+                ChangeMapSVG(changes: service.viewer.ownChanges(of: session), title: title).text,
+                to: FilePath(svg))
+        }
+        if json { return try Output.printJSON(summary) }
         var lines = [
             ("session", summary.name.text),
             ("directory", summary.directory.text),
@@ -98,7 +109,19 @@ struct Show: ParsableCommand {
         let text = lines.map { key, value in
             key + String(repeating: " ", count: width - key.count + 2) + Output.visible(value)
         }
-        try Output.print(text.joined(separator: "\n"))
+        try Output.print((text + [map(of: session, service)]).joined(separator: "\n"))
+    }
+
+    private func map(of session: Session, _ service: SnapshotService) -> String {
+        do {
+            let changes = try service.viewer.ownChanges(of: session)
+            return "\n"
+                + ChangeMapText(
+                    changes, columns: Terminal.columns ?? 80, isUnicode: Terminal.isUnicode
+                ).text
+        } catch {
+            return "\nno map of what it changed: \(Output.visible("\(error)"))"
+        }
     }
 }
 

@@ -66,7 +66,7 @@ public enum ArchiveFiles {
             throw .system(error)
         }
         // So that reading back reads what is stored, not what is in memory.
-        _ = posix_fadvise(file.descriptor.rawValue, 0, 0, POSIX_FADV_DONTNEED)
+        file.forgetCache()
         try progress.advance(by: summary.size.bytes)
         return summary
     }

@@ -47,11 +47,12 @@ extension SimulatedKernel {
 
     /// A loop device attached by hand, to the whole file or with an offset.
     package func attachByHand(
-        _ file: FilePath, as index: UInt32, isWhole: Bool = true
+        _ file: FilePath, as index: UInt32, isWhole: Bool = true, isReadOnly: Bool = false
     ) throws {
         let found = try attach(file)
         loops[index] = loops.removeValue(forKey: found.number.minor)
         loops[index]?.isWhole = isWhole
+        loops[index]?.isReadOnly = isReadOnly
     }
 
     /// Everything that is attached or loaded, for tests that nothing is left.

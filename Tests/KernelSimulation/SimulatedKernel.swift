@@ -24,6 +24,7 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         var fileSystem: UInt64
         var inode: UInt64
         var isWhole = true
+        var isReadOnly = false
     }
 
     struct Mapped {
@@ -250,7 +251,7 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         }.map { index, loop in
             AttachedLoop(
                 path: loopPath(index), number: DeviceNumber(major: 7, minor: index),
-                isWhole: loop.isWhole)
+                isWhole: loop.isWhole, isReadOnly: loop.isReadOnly)
         }
     }
 

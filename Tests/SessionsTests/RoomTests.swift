@@ -129,8 +129,10 @@ import Testing
         #expect(try world.kernel.bytes(of: disk) == middle)
     }
 
-    @Test("A store that is given up frees what it took, and says why its session is lost")
-    func givenUp() throws {
+    @Test(
+        "A store that is given up frees what it took, and says why its session is lost; under a view it stays",
+        arguments: [false, true])
+    func givenUp(isLookedInto: Bool) throws {
         let world = try World()
         try world.activate(world.disk())
         try world.mount()
@@ -140,13 +142,16 @@ import Testing
         #expect(observer.room(watched)?.emergency == nil)
         world.kernel.free = ByteCount(500 << 20)
         let emergency = try #require(observer.room(watched)?.emergency)
+        let store = Layout.store(in: try #require(world.sessions().first).directory)
+        let size = try FileStatus(store).size.bytes
+        if isLookedInto { try world.kernel.attachByHand(store, as: 40, isReadOnly: true) }
         #expect(try observer.giveUp(watched, emergency))
         // Another store has taken over since, or nothing has.
         #expect(try world.service().status().first?.captured == false)
         #expect(try world.service().status().first?.state == .invalid)
         let session = try #require(world.sessions().first)
         #expect(session.record.state == .invalid && session.record.loss == emergency)
-        #expect(try FileStatus(Layout.store(in: session.directory)).size.bytes == 0)
+        #expect(try FileStatus(store).size.bytes == (isLookedInto ? size : 0))
         #expect(world.kernel.suspended == [])
         world.kernel.free = enough
         guard case .closed = try world.unmount() else { throw Unexpected("no end") }

@@ -138,6 +138,9 @@ int clinux_guard_start(const char *name, struct clinux_guard *guard);
 // it couldn't. If it is, the result says nothing.
 int clinux_guard_end(struct clinux_guard *guard, int is_resumed);
 
+// How many characters a line of the terminal has; 0 where it is none.
+int clinux_terminal_columns(int fd);
+
 // Turns the echo of the terminal `fd` off until `clinux_prompt_end`; -1 if it is no terminal. A signal
 // that ends or stops the process meanwhile gives the terminal its echo back before it does so; after a
 // stop the echo is off again, and a read(2) that was under way fails with EINTR. One at a time.

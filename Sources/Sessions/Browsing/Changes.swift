@@ -47,14 +47,32 @@ extension Viewer {
                     reason: "it is no earlier session of the chain of \(last.record.name)")
             }
             _ = try restorer.lift(route.obstacles, last, RestoreRequest(session: name))
-            let plan = try RestorePlan(
-                sources: restorer.sources(of: route.members.compactMap { sessions[$0] }))
-            return DeviceChanges(
-                device: last.record.device, sizeBytes: plan.originSize.bytes,
-                chunkSize: plan.sources.map(\.chunkSize.bytes.bytes).min() ?? 0,
-                ranges: plan.ranges.map {
-                    DeviceChanges.Range(offset: $0.lowerBound, length: UInt64($0.count))
-                })
+            let members = route.members.compactMap { sessions[$0] }
+            return try changes(RestorePlan(sources: restorer.sources(of: members)), last)
         }
+    }
+
+    /// What this one session kept, whatever came before it and after.
+    ///
+    /// - Throws: `busy` of an open session; what stands against reading it.
+    public func ownChanges(of session: Session) throws(SessionsError) -> DeviceChanges {
+        try asSessionsError {
+            guard session.record.state != .open else {
+                throw SessionsError.busy(
+                    device: session.record.device.text,
+                    reason: "session \(session.record.name) is open",
+                    advice: "what it changed is known when it is closed")
+            }
+            return try changes(RestorePlan(sources: restorer.sources(of: [session])), session)
+        }
+    }
+
+    private func changes(_ plan: RestorePlan, _ session: Session) -> DeviceChanges {
+        DeviceChanges(
+            device: session.record.device, sizeBytes: plan.originSize.bytes,
+            chunkSize: plan.sources.map(\.chunkSize.bytes.bytes).min() ?? 0,
+            ranges: plan.ranges.map {
+                DeviceChanges.Range(offset: $0.lowerBound, length: UInt64($0.count))
+            })
     }
 }

@@ -143,7 +143,7 @@ public struct HostKernel: Kernel {
             found.append(
                 AttachedLoop(
                     path: loop.path, number: try FileStatus(loop.path).deviceNumber,
-                    isWhole: loop.backing?.isWhole ?? false))
+                    isWhole: loop.backing?.isWhole ?? false, isReadOnly: loop.isReadOnly))
         }
         return found
     }

@@ -101,12 +101,15 @@ public struct AttachedLoop: Sendable {
     public let number: DeviceNumber
     /// Whether it is the whole file. One with an offset or a size limit is another device.
     public let isWhole: Bool
+    /// Whether nothing can be written through it.
+    public let isReadOnly: Bool
 
     /// A loop device, from its parts.
-    public init(path: FilePath, number: DeviceNumber, isWhole: Bool) {
+    public init(path: FilePath, number: DeviceNumber, isWhole: Bool, isReadOnly: Bool) {
         self.path = path
         self.number = number
         self.isWhole = isWhole
+        self.isReadOnly = isReadOnly
     }
 }
 

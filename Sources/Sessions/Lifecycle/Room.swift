@@ -63,11 +63,13 @@ extension Lifecycle {
     /// that the next store needs.
     func giveUpStore(_ activation: Activation) throws {
         try stack.dropSnapshot(activation, store: activation.store.number)
-        try stack.detach(activation.store, in: activation.directory)
         let path = Layout.store(in: activation.directory)
-        guard Files.exists(path) else { return }
-        // Not made shorter: a view may still read what it has from it.
-        try Files.remove(path)
-        try OwnedDescriptor.create(path).close()
+        // A view attaches it to be read only, and made shorter it would show zeros: what it takes then
+        // goes with the session.
+        let isLookedInto =
+            try Files.exists(path) && kernel.loops(on: path).contains(where: \.isReadOnly)
+        try stack.detach(activation.store, in: activation.directory)
+        guard Files.exists(path), !isLookedInto else { return }
+        try OwnedDescriptor.open(path, .readWrite).resize(to: ByteCount(0))
     }
 }
