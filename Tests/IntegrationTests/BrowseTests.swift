@@ -182,12 +182,21 @@ extension IntegrationTests {
             try await Rig.with(.image) { rig in
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 try await rig.activate()
+                let first = try await rig.mounted("echo none > a")
                 try await rig.mounted("echo one > a")
                 let session = try await rig.mounted("echo two > a")
                 try await rig.archived(session)
                 try await rig.deactivate()
                 let out = "\(rig.directory)/out"
+                // Two views at once, and a third while one is mounted.
+                #expect(try await diff([first.name]) == ["added /a"])
+                try await sh("mkdir \(rig.directory)/view")
+                try await Dmsnap.must(["browse", first.name, "\(rig.directory)/view"])
                 try await Dmsnap.must(["copy", session.name, "a", out])
+                try await Dmsnap.refuses(
+                    ["restore", "--session", session.name, "--yes"], status: 75,
+                    saying: ["attached to"])
+                try await Dmsnap.must(["browse", "--stop", "\(rig.directory)/view"])
                 #expect(try await sh("cat \(out)") == "one")
                 try await sh(
                     "cp --sparse=always \(rig.file) \(rig.directory)/twin; cp \(session.directory)/chunks.dmsz \(rig.directory)"

@@ -15,8 +15,8 @@ public struct Viewer: Sendable {
     let lifecycle: Lifecycle
 
     var restorer: Restorer { Restorer(lifecycle: lifecycle) }
-    private var stack: Stack { lifecycle.stack }
-    private var kernel: any Kernel { lifecycle.kernel }
+    var stack: Stack { lifecycle.stack }
+    var kernel: any Kernel { lifecycle.kernel }
     var catalogue: Catalogue { lifecycle.catalogue }
 
     /// The device as it was when a session's mount found it, or as it is now.
@@ -67,7 +67,7 @@ public struct Viewer: Sendable {
     }
 
     /// A device that nobody writes to, and what leads back from there.
-    private struct Ground {
+    struct Ground {
         let number: DeviceNumber
         let size: ByteCount
         let sector: UInt32
@@ -141,44 +141,9 @@ public struct Viewer: Sendable {
         }
     }
 
-    // MARK: Any other
-
-    private func bare(
-        _ session: Session, _ request: RestoreRequest, _ moment: View.Moment,
-        _ control: RestoreControl
-    ) throws -> View {
-        guard request.device != nil || !session.isForeign else {
-            throw SessionsError.unsuitable(
-                device: request.session,
-                reason: "it is none of this machine's sessions; name the device with --device")
-        }
-        let device = request.device.map { ByteText($0) } ?? session.record.device
-        let path = try Files.resolve(device.path)
-        let bare = BareRestore(
-            restorer: restorer, device: device, session: session, request: request,
-            control: RestoreControl())
-        try bare.refuseUsed(path)
-        let before = moment == .beginning ? try bare.ground(path, nil) : nil
-        let sources = try restorer.sources(of: before?.route.members ?? [])
-        let names = ViewNames(owner: session.record.activation)
-        try stack.removeAbandonedViews(of: names.owner)
-        let base =
-            session.isForeign
-            ? catalogue.configuration.sessionsDirectory
-            : session.directory.removingLastComponent()
-        let workshop = try Workshop(names, in: base, lifecycle)
-        let source = try workshop.source(path)
-        let ground = Ground(
-            number: source.number, size: session.record.size, sector: source.sector,
-            sources: sources, conditions: before?.route.conditions ?? [],
-            lifted: before?.lifted ?? [], hold: source.loop)
-        return try view(
-            names, over: ground, ChunkSize(session.record.chunkSize), session, workshop, control)
-    }
-
     // MARK: Both
 
-    private func view(
+    func view(
         _ names: ViewNames, over ground: Ground, _ chunk: ChunkSize, _ session: Session,
         _ workshop: Workshop, _ control: RestoreControl
     ) throws -> View {

@@ -175,7 +175,7 @@ struct BareRestore {
         try catalogue.change(session) { $0.undoneBy = name }
     }
 
-    func refuseUsed(_ path: FilePath) throws {
+    private func refuseUsed(_ path: FilePath) throws {
         switch try kernel.status(path).kind {
         case .regular:
             guard let loop = try kernel.holders(of: path).first else { return }
