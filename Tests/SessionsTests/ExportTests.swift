@@ -49,6 +49,11 @@ import Testing
         #expect(try basis(note(chain: "another"), now) == nil)
         #expect(
             ExportBasis(try note(), image: now, chain: "chain", size: ByteCount(6 << 20)) == nil)
+        let coarse = ExportNote.Stamp(
+            inode: now.inode, size: now.size, modified: now.modified, changed: 5_000_000_000)
+        #expect(
+            try basis(note { $0.image = coarse }, coarse)
+                == .unknown("its file system doesn't keep exact times"))
         #expect(try basis(note(session: nil), now) == .unknown("writing it was cut short"))
         #expect(try basis(note { $0.image = nil }, now) == .unknown("writing it was cut short"))
     }

@@ -12,12 +12,6 @@ struct ExportNote: Codable {
         /// In nanoseconds since 1970.
         let modified, changed: Int64
 
-        init(_ entry: FileTree.Entry) {
-            inode = entry.inode
-            size = entry.size
-            modified = entry.modified
-            changed = entry.changed
-        }
     }
 
     /// The form of this note; one that isn't known is taken for none.
@@ -75,6 +69,20 @@ enum ExportBasis: Equatable {
             self = .unknown("writing it was cut short")
             return
         }
-        self = noted == image ? .session(session) : .unknown("it was changed or copied since")
+        if noted != image {
+            self = .unknown("it was changed or copied since")
+        } else if noted.changed.isMultiple(of: 1_000_000_000) {
+            // To the second, or to two: a change right after the export would not be seen.
+            self = .unknown("its file system doesn't keep exact times")
+        } else {
+            self = .session(session)
+        }
+    }
+}
+
+extension ExportNote.Stamp {
+    init(_ entry: FileTree.Entry) {
+        self.init(
+            inode: entry.inode, size: entry.size, modified: entry.modified, changed: entry.changed)
     }
 }
