@@ -50,13 +50,15 @@ struct Diff: ParsableCommand {
     private func compare(_ before: View, _ after: View) throws {
         let old = try before.mounted()
         let new = try after.mounted()
-        let progress = ProgressPrinter(isInteractive: Terminal.isInteractive)
-        defer { progress.end() }
-        let changes = try FileChange.between(
-            old, new, at: FilePath(path),
-            keepsChangeTimes: before.contents.type != "vfat" && before.contents.type != "exfat",
-            progress: { progress.show(files: $0) })
-        progress.end()
+        let changes: [FileChange]
+        do {
+            let progress = ProgressPrinter(isInteractive: Terminal.isInteractive)
+            defer { progress.end() }
+            changes = try FileChange.between(
+                old, new, at: FilePath(path),
+                keepsChangeTimes: before.contents.type != "vfat" && before.contents.type != "exfat",
+                progress: { progress.show(files: $0) })
+        }
         if json { return try Output.printJSON(changes) }
         for change in changes {
             try Output.print(Self.line(change))

@@ -75,10 +75,11 @@ struct Show: ParsableCommand {
         let session = try service.session(named: name)
         let summary = service.summary(of: session)
         let record = session.record
+        lazy var changes = Result { try service.viewer.ownChanges(of: session) }
         if let svg {
             let title = "What session \(record.name) changed"
             try Output.write(
-                ChangeMapSVG(changes: service.viewer.ownChanges(of: session), title: title).text,
+                ChangeMapSVG(changes: changes.get(), title: title).text,
                 to: FilePath(svg))
         }
         if json { return try Output.printJSON(summary) }
@@ -109,18 +110,18 @@ struct Show: ParsableCommand {
         let text = lines.map { key, value in
             key + String(repeating: " ", count: width - key.count + 2) + Output.visible(value)
         }
-        try Output.print((text + [map(of: session, service)]).joined(separator: "\n"))
+        try Output.print((text + [map(of: changes)]).joined(separator: "\n"))
     }
 
-    private func map(of session: Session, _ service: SnapshotService) -> String {
-        do {
-            let changes = try service.viewer.ownChanges(of: session)
-            return "\n"
+    private func map(of changes: Result<DeviceChanges, any Error>) -> String {
+        switch changes {
+        case .success(let changes):
+            "\n"
                 + ChangeMapText(
                     changes, columns: Terminal.columns ?? 80, isUnicode: Terminal.isUnicode
                 ).text
-        } catch {
-            return "\nno map of what it changed: \(Output.visible("\(error)"))"
+        case .failure(let error):
+            "\nno map of what it changed: \(Output.visible("\(error)"))"
         }
     }
 }

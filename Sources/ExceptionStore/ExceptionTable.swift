@@ -110,6 +110,12 @@ public struct ExceptionTable: Sendable {
         return entries[low].storedChunk
     }
 
+    /// Where the highest stored chunk ends, in bytes from where they are counted; 0 of an empty table.
+    package var storedEnd: UInt64 {
+        let shift = UInt64(chunkSize.byteShift)
+        return runs.reduce(0) { max($0, ($1.storedChunk + $1.count) << shift) }
+    }
+
     /// The entries as runs of chunks that follow each other in the origin and where they are kept.
     public var runs: ExceptionRuns { ExceptionRuns(entries: entries) }
 

@@ -154,9 +154,12 @@ import Testing
         for path in Self.flags { #expect(!request[keyPath: path]) }
         #expect(!Dmsnap.helpMessage(for: Restore.self).contains("--force"))
         for (error, option) in [
-            (SessionsError.brokenChain(device: "D", session: "S", reason: "R"), "--accept-writes"),
-            (.damagedChunks(session: "S", reason: "R"), "--skip-damaged"),
-            (.otherDevice(device: "D", session: "S"), "--other-device"),
+            (
+                SessionsError.brokenChain(device: "D", session: "S", reason: "R"),
+                "give --accept-writes"
+            ),
+            (.damagedChunks(session: "S", reason: "R"), "`dmsnap restore --skip-damaged` restores"),
+            (.otherDevice(device: "D", session: "S"), "give --other-device"),
         ] {
             let text = try #require(Restore.forceRefusal(error))
             #expect(text.hasPrefix("--force lifts nothing by itself; what applies here: "))

@@ -25,7 +25,9 @@ extension IntegrationTests.Browse {
             }
             let image = "\(rig.directory)/image"
             func export(_ number: Int, saying part: String = "") async throws -> String {
-                let said = try await sh("dmsnap export \(names[number]) \(image) 2>&1")
+                let said = try await sh(
+                    "cd \(rig.directory); dmsnap export \(names[number]) image 2>&1; ls")
+                #expect(!said.contains("image.dmsnap.lock"))
                 #expect(said.contains(part), "\(said)")
                 try await sh("cmp \(image) \(rig.directory)/was/\(number)")
                 return said
@@ -78,7 +80,10 @@ extension IntegrationTests.Browse {
                 try await Dmsnap.refuses(
                     ["export", names[1], "\(rig.directory)/mine"], status: 64, saying: [said])
             }
-            try await sh("losetup /dev/loop60 \(image)")
+            try await sh("flock \(image).dmsnap.lock sleep 30 > /dev/null 2>&1 & sleep 0.5")
+            try await Dmsnap.refuses(
+                ["export", names[1], image], status: 75, saying: ["another export"])
+            try await sh("pkill -x sleep; rm \(image).dmsnap.lock; losetup /dev/loop60 \(image)")
             try await Dmsnap.refuses(
                 ["export", names[1], image], status: 75, saying: ["/dev/loop60"])
             try await sh("losetup -d /dev/loop60")

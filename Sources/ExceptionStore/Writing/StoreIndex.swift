@@ -20,10 +20,7 @@ public struct StoreIndex: Sendable {
         let size = exceptions.chunkSize
         layout = AreaLayout(chunkSize: size)
         let areas = layout.areas(forExceptions: UInt64(exceptions.count))
-        // A table's stored chunks can be computed.
-        let kept = exceptions.runs.reduce(0) {
-            max($0, ($1.storedChunk + $1.count) << UInt64(size.byteShift))
-        }
+        let kept = exceptions.storedEnd
         guard let last = layout.chunk(ofArea: areas - 1), let head = size.offset(of: last + 1)
         else { throw .sizeOverflow }
         let (whole, overflow) = head.addingReportingOverflow(kept)

@@ -24,7 +24,7 @@ public final class UnionSource: ChunkSource {
         var spaces: [Range<UInt64>] = []
         var end: UInt64 = 0
         for source in plan.sources {
-            let (next, overflow) = end.addingReportingOverflow(Self.extent(of: source.exceptions))
+            let (next, overflow) = end.addingReportingOverflow(source.exceptions.storedEnd)
             let (behind, more) = next.addingReportingOverflow(chunk)
             guard !overflow, !more else { throw .sizeOverflow }
             spaces.append(end..<next)
@@ -43,12 +43,6 @@ public final class UnionSource: ChunkSource {
             storedChunks: end >> shift)
         sources = plan.sources
         self.spaces = spaces
-    }
-
-    /// Where a source's space of stored chunks ends, in bytes; a table's can be computed.
-    private static func extent(of table: ExceptionTable) -> UInt64 {
-        let shift = UInt64(table.chunkSize.byteShift)
-        return table.runs.reduce(0) { max($0, ($1.storedChunk + $1.count) << shift) }
     }
 
     /// The oldest source's file.

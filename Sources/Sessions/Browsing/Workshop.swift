@@ -7,7 +7,6 @@ import SystemPackage
 ///
 /// What a program that was killed has left is swept away by the next one.
 final class Workshop {
-    private let names: ViewNames
     private let directory: FilePath
     private let lock: FileLock
     private let lifecycle: Lifecycle
@@ -15,7 +14,6 @@ final class Workshop {
     /// - Parameter base: the sessions' directory.
     /// - Throws: `noRoom`.
     init(_ names: ViewNames, in base: FilePath, _ lifecycle: Lifecycle) throws {
-        self.names = names
         self.lifecycle = lifecycle
         let layout = lifecycle.registry.layout
         directory = names.directory(in: base)

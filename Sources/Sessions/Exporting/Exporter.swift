@@ -36,15 +36,26 @@ extension Viewer {
     ) throws(SessionsError) -> ExportOutcome {
         let session = try catalogue.session(named: request.session)
         return try asSessionsError {
-            let image = try Files.resolve(file.removingLastComponent()).pushing(
-                FilePath(root: nil, [try name(of: file)]))
-            let basis = try basis(image, session)
-            let view = try self.view(request, control: control)
-            let result = Result {
-                try export(session, view, to: image, basis, control)
+            // Of a bare name the directory is the present one.
+            let directory = try Files.resolve(FilePath(".").pushing(file.removingLastComponent()))
+            let image = directory.appending(try name(of: file))
+            let lockFile = ExportNote.path(beside: image).appendingSuffix(".lock")
+            guard let lock = try FileLock.takeIfFree(lockFile) else {
+                throw SessionsError.busy(
+                    device: image.string, reason: "another export writes to it",
+                    advice: "wait for its end")
             }
-            try end(view)
-            return try result.get()
+            // What is there is looked at, and written to, by nobody else meanwhile.
+            return try lock.holding {
+                defer { try? Files.remove(lockFile) }
+                let basis = try basis(image, session)
+                let view = try self.view(request, control: control)
+                let result = Result {
+                    try export(session, view, to: image, basis, control)
+                }
+                try end(view)
+                return try result.get()
+            }
         }
     }
 
@@ -120,16 +131,10 @@ extension Viewer {
                 throw error
             }
         } else {
-            guard let lock = try FileLock.takeIfFree(existing: image) else {
-                throw SessionsError.busy(
-                    device: image.string, reason: "another export writes to it",
-                    advice: "wait for its end")
-            }
             try note.write(beside: image)
             let made = try OwnedDescriptor.open(image, .readWrite)
             try made.resize(to: size)
             written = try fill(made, from: device, writer, session, view)
-            lock.release()
         }
         note.session = session.record.name
         note.image = ExportNote.Stamp(try FileTree.Entry(image))
