@@ -104,7 +104,7 @@ extension Lifecycle {
         } else {
             isEmpty = false
         }
-        let now = isEmpty ? try? rawFingerprint(activation) : nil
+        let now = isEmpty ? try? present(activation) : nil
         if isEmpty { try catalogue.forgetEnd(before: activation.chain) }
         try registry.change(id) { current in
             current.breach(

@@ -16,10 +16,15 @@ struct Lifecycle: Sendable {
     var kernel: any Kernel { stack.kernel }
     var configuration: Configuration { catalogue.configuration }
 
-    /// What the raw device looks like now; nil where it isn't there.
-    func rawFingerprint(_ activation: Activation) throws -> Fingerprint? {
-        guard let source = try? stack.source(activation) else { return nil }
-        return try kernel.fingerprint(source.path, samples: true)
+    /// What the device looks like now; nil where it isn't there.
+    ///
+    /// Where there is an origin, it is what is looked at: a device that has grown is longer than what a
+    /// restore will be compared with.
+    func present(_ activation: Activation) throws -> Fingerprint? {
+        let origin = try stack.isLoaded(activation) ? MapperNames.origin(activation).path : nil
+        guard let path = origin.map({ FilePath($0) }) ?? (try? stack.source(activation).path)
+        else { return nil }
+        return try kernel.fingerprint(path, samples: true)
     }
 
     /// After a boot, before it is assembled, nothing would capture what is written to the device; and what
