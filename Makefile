@@ -26,7 +26,7 @@ BUILD_PACKAGES = libdevmapper-dev libblkid-dev libmount-dev zlib1g-dev libdeflat
 	libcrypt-dev liburing-dev libxxhash-dev pkg-config gcc libc6-dev
 TEST_PACKAGES  = user-mode-linux dmsetup udev kmod systemd e2fsprogs xfsprogs btrfs-progs dosfstools \
 	f2fs-tools nilfs-tools jfsutils lvm2 cryptsetup-bin mdadm nbd-server nbd-client iproute2 \
-	util-linux mount fdisk jq procps python3
+	util-linux mount fdisk jq procps python3 dropbear-bin rclone
 
 FUZZ_SECONDS ?=
 
@@ -113,6 +113,8 @@ install: ## Copy what `make build` made into DESTDIR and PREFIX (default /usr); 
 	sed 's|@SBINDIR@|$(SBINDIR)|' udev/59-dmsnap.rules > $(DESTDIR)$(UDEVDIR)/59-dmsnap.rules
 	sed 's|@SBINDIR@|$(SBINDIR)|' systemd/dmsnap-monitor.service \
 	    > $(DESTDIR)$(UNITDIR)/dmsnap-monitor.service
+	sed 's|@SBINDIR@|$(SBINDIR)|' systemd/dmsnap-after-archive.service \
+	    > $(DESTDIR)$(UNITDIR)/dmsnap-after-archive.service
 	install -d $(DESTDIR)$(UNITDIR)/sysinit.target.wants
 	ln -sf ../dmsnap-monitor.service $(DESTDIR)$(UNITDIR)/sysinit.target.wants/
 	ln -sf dmsnap $(DESTDIR)$(SBINDIR)/mount.dmsnap
@@ -146,6 +148,7 @@ uninstall: ## Take away what `make install` copied, if nothing is activated; ses
 	    $(DESTDIR)$(LIBDIR)/libdmsnap.so $(DESTDIR)$(LIBDIR)/libdmsnap.so.0 \
 	    $(DESTDIR)$(LIBDIR)/libdmsnap.so.$(VERSION) \
 	    $(DESTDIR)$(UDEVDIR)/59-dmsnap.rules $(DESTDIR)$(UNITDIR)/dmsnap-monitor.service \
+	    $(DESTDIR)$(UNITDIR)/dmsnap-after-archive.service \
 	    $(DESTDIR)$(UNITDIR)/sysinit.target.wants/dmsnap-monitor.service \
 	    $(DESTDIR)$(MANDIR)/man8/dmsnap.8 $(DESTDIR)$(MANDIR)/man8/mount.dmsnap.8 \
 	    $(DESTDIR)$(MANDIR)/man5/dmsnap.toml.5

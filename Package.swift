@@ -66,7 +66,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "SessionArchive",
-            dependencies: ["CZlib", "CDeflate", "Block", "ExceptionStore", system],
+            dependencies: ["CZlib", "CDeflate", "CXxhash", "Block", "ExceptionStore", system],
             swiftSettings: strict),
         .target(
             name: "Restore",
@@ -240,6 +240,10 @@ if Context.environment["DMSNAP_FUZZ"] != nil {
         .executableTarget(
             name: "FuzzRecord", dependencies: ["Block", "Sessions", "FuzzTesting", system],
             path: "Tests/FuzzRecord", swiftSettings: strict, linkerSettings: lld),
+        .executableTarget(
+            name: "FuzzTransfer",
+            dependencies: ["Block", "SessionArchive", "Sessions", "FuzzTesting", system],
+            path: "Tests/FuzzTransfer", swiftSettings: strict, linkerSettings: lld),
         .executableTarget(
             name: "FuzzConfiguration", dependencies: ["Sessions", "FuzzTesting", system],
             path: "Tests/FuzzConfiguration", swiftSettings: strict, linkerSettings: lld),

@@ -81,3 +81,26 @@ struct StreamLog: LogHandler {
             "\(prefix)\(level)\(Output.visible("\(event.message)"))\n".utf8)
     }
 }
+
+/// What the monitor has run for each archive.
+struct AfterArchive: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "after-archive",
+        abstract: "Run the command for archives where it is due; run by the monitor.",
+        shouldDisplay: false)
+
+    func run() throws {
+        let service = try SnapshotService.forFiles(to: "run the command for archives", named: nil)
+        var log = Logger(label: "dmsnap") { _ in StreamLog(to: .standardError) }
+        log.logLevel = .info
+        try service.aftercare.run { outcome in
+            switch outcome {
+            case .succeeded(let name): log.info("\(name): the command for archives has ended well")
+            case .failed(let name, let reason, let due):
+                log.error(
+                    "\(name): the command for archives failed: \(reason); it is run again at \(Moment.text(due))"
+                )
+            }
+        }
+    }
+}

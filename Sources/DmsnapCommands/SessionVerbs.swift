@@ -101,6 +101,9 @@ struct Show: ParsableCommand {
         }
         if let label = record.label { lines.append(("label", label.text)) }
         if record.isPinned { lines.append(("pinned", "yes")) }
+        if record.isReceived {
+            lines.append(("received", "from another machine; its device is named with --device"))
+        }
         if record.lastIndex != nil {
             lines.append(("holds", "later ones that were merged into it"))
         }

@@ -55,6 +55,10 @@ struct Status: ParsableCommand {
             }
         }
         for one in all {
+            guard let after = one.after else { continue }
+            try Output.print(Output.visible("\(one.device): \(after)"))
+        }
+        for one in all {
             guard let warning = one.warning, warning != one.merge?.failure else { continue }
             try Output.print("warning: \(Output.visible(warning))")
         }

@@ -55,6 +55,7 @@ public struct Monitor {
         defer { archivist.stop() }
         let pruner = try Pruner(service: service, log: log)
         defer { pruner.stop() }
+        let aftermath = Aftermath(service: service, log: log)
         let sources = [
             try EventSources.termination { held.isStopped = true },
             try EventSources.mounts(),
@@ -68,6 +69,7 @@ public struct Monitor {
         var deadline = Deadline(reconciler.reconcile(isWoken: true))
         if archivist.attend() { pruner.request() }
         pruner.attend()
+        aftermath.attend()
         ready()
         log.info("watching")
         var patience = 40
@@ -87,6 +89,8 @@ public struct Monitor {
                 let hasArchived = cause == .event && archivist.attend()
                 if reconciler.takeClosed() || hasArchived { pruner.request() }
                 pruner.attend()
+                if hasArchived { aftermath.request() }
+                aftermath.attend()
             }
             if held.isStopped {
                 // At shutdown the signal comes right after the last unmounts: those are closed first.

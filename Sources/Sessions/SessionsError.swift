@@ -69,6 +69,8 @@ public enum SessionsError: Error, Sendable {
     case restoreFailed(session: String, device: String, reason: String)
     /// A step failed, and undoing those before it did as well.
     indirect case rollback(cause: SessionsError, failures: [String])
+    /// Sessions could not be sent, or not be received.
+    case transfer(TransferFailure)
     /// What can't happen.
     case internalFault(String)
 }
@@ -150,54 +152,15 @@ extension SessionsError: CustomStringConvertible {
         case .rollback(let cause, let failures):
             "\(cause); undoing what had been done failed, too: "
                 + failures.joined(separator: "; ")
+        case .transfer(let failure):
+            "\(failure)"
         case .internalFault(let what):
             "this is a fault of dmsnap: \(what); please report it"
         }
     }
 }
 
-/// sysexits.h's codes, as the contract uses them.
-public enum ExitStatus: Int32, Sendable {
-    case success = 0
-    case usage = 64
-    case damaged = 65
-    case noInput = 66
-    case noDeviceMapper = 69
-    case software = 70
-    case ioError = 74
-    case busy = 75
-    case denied = 77
-}
-
 extension SessionsError {
-    /// The one table from errors to exit status; the C library's codes are these, negated.
-    public var exitStatus: ExitStatus {
-        switch self {
-        case .unsuitable, .configuration, .ambiguousLabel: .usage
-        case .noSuchDevice, .notActivated, .noSuchSession, .noSuchFile, .missingDirectory: .noInput
-        case .busy: .busy
-        case .invalidSession, .damagedRecord, .damagedStore, .damagedChunks, .brokenChain,
-            .otherDevice, .notRestored, .notDeletable:
-            .damaged
-        case .notRoot, .noPassword, .wrongPassword, .passfile: .denied
-        case .noDeviceMapper: .noDeviceMapper
-        case .interrupted, .restoreFailed, .archiveFailed, .archiveStopped, .monitor,
-            .noRoom, .notCopied:
-            .ioError
-        case .deviceMapper(let error): error.errno == .resourceBusy ? .busy : .ioError
-        case .system(let error) where error.refusal != nil: .usage
-        case .system(let error):
-            switch error.errno {
-            case .noSuchFileOrDirectory, .noSuchAddressOrDevice: .noInput
-            case .permissionDenied, .notPermitted: .denied
-            case .resourceBusy: .busy
-            default: .ioError
-            }
-        case .rollback(let cause, _): cause.exitStatus
-        case .internalFault: .software
-        }
-    }
-
     /// Brings what the modules below throw into this one; what is unknown is a fault.
     static func from(_ error: any Error) -> SessionsError {
         switch error {

@@ -24,6 +24,12 @@ public struct SnapshotService: Sendable {
     public var viewer: Viewer { Viewer(lifecycle: lifecycle) }
     /// Labels and pins, and sessions that go.
     public let keeper: Keeper
+    /// Sessions for other machines.
+    public let sender: Sender
+    /// Sessions of other machines.
+    public let receiver: Receiver
+    /// What is run for each archive.
+    public let aftercare: Aftercare
     let lifecycle: Lifecycle
 
     init(kernel: any Kernel, registry: Registry, configuration: Configuration) {
@@ -42,6 +48,9 @@ public struct SnapshotService: Sendable {
         observer = Observer(lifecycle: lifecycle)
         archiver = Archiver(catalogue: catalogue)
         keeper = Keeper(lifecycle: lifecycle)
+        sender = Sender(catalogue: catalogue, archiver: archiver)
+        receiver = Receiver(lifecycle: lifecycle)
+        aftercare = Aftercare(catalogue: catalogue)
     }
 
     /// Every activation, as the registry has it.

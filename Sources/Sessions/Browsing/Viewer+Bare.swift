@@ -9,7 +9,7 @@ extension Viewer {
         _ session: Session, _ request: RestoreRequest, _ moment: View.Moment,
         _ control: RestoreControl
     ) throws -> View {
-        guard request.device != nil || !session.isForeign else {
+        guard request.device != nil || session.hasOwnDevice else {
             throw SessionsError.unsuitable(
                 device: request.session,
                 reason: "it is none of this machine's sessions; name the device with --device")

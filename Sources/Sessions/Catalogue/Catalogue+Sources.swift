@@ -49,7 +49,7 @@ extension Catalogue {
             throw .damagedStore(session: record.name.text, reason: "\(path): \(error)")
         }
         guard let kept = try? JSON.decode(SessionRecord.self, bytes: Array(reader.metadata.utf8)),
-            kept.fault == nil, kept.name == record.name, kept.activation == record.activation,
+            kept.fault == nil, kept.name == record.name, kept.madeBy == record.madeBy,
             kept.store == record.store, reader.originSize == record.size
         else {
             throw .damagedStore(

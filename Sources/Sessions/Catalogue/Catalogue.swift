@@ -213,7 +213,8 @@ struct Catalogue: Sendable {
         let all = readable(in: try baseDirectories())
         let ends = all.filter { session in
             let record = session.record
-            return record.end?.agrees(with: fingerprint) == true && record.deviceKind == kind
+            return session.hasOwnDevice && record.end?.agrees(with: fingerprint) == true
+                && record.deviceKind == kind
                 && record.identity.hardware == identity.hardware
                 && record.identity.inode == identity.inode
                 && record.identity.fileSystem == identity.fileSystem

@@ -13,6 +13,9 @@ public struct Session: Sendable {
     /// then somebody's word: the device that it names is no target, and nothing beside it is trusted.
     public let isForeign: Bool
 
+    /// Whether the device that it names is one of this machine's, and a target.
+    public var hasOwnDevice: Bool { !isForeign && !record.isReceived }
+
     init(
         directory: FilePath, record: SessionRecord, archive: FilePath? = nil,
         isForeign: Bool = false

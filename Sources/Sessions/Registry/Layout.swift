@@ -44,6 +44,12 @@ public struct Layout: Sendable {
     /// Held by whoever deletes sessions: one at a time.
     var deletionLock: FilePath { runDirectory.appending("deletion.lock") }
 
+    /// Held by whoever runs the command for archives: one at a time.
+    var afterLock: FilePath { runDirectory.appending("after.lock") }
+
+    /// Held by whoever receives sessions: one at a time.
+    var receivingLock: FilePath { runDirectory.appending("receiving.lock") }
+
     /// Held while a device is being activated: one at a time.
     var activationLock: FilePath { runDirectory.appending("activate.lock") }
 
@@ -77,6 +83,11 @@ public struct Layout: Sendable {
         base.appending(".views")
     }
 
+    /// What is being received: no session yet.
+    static func receiving(in base: FilePath) -> FilePath {
+        base.appending(".receiving")
+    }
+
     /// What is being deleted: no session any more.
     static func deleted(in base: FilePath) -> FilePath {
         base.appending(".deleted")
@@ -103,6 +114,11 @@ public struct Layout: Sendable {
     /// Says that a later session is being merged into this one.
     static func absorbing(in directory: FilePath) -> FilePath {
         directory.appending("absorbing.json")
+    }
+
+    /// How far the command is that is run for the session's archive.
+    static func after(in directory: FilePath) -> FilePath {
+        directory.appending("after.json")
     }
 
     /// Says that a restore of this session has begun and not ended.

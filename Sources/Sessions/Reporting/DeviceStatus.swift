@@ -39,12 +39,14 @@ public struct DeviceStatus: Sendable, Codable {
     public let storeLimitBytes: UInt64?
     /// The archive that is being made of a session of this device; nil if none is.
     public let archiving: ArchivingStatus?
+    /// The command for archives, where this device has some that it has not been run for; nil otherwise.
+    public let after: AfterStatus?
     /// The online restore that is under way.
     public let merge: MergeProgress?
 
     private enum CodingKeys: String, CodingKey {
         case device, name, path, state, kind, session, chunkSize, storeUsedBytes, storeLimitBytes
-        case captured, warning, archiving, merge
+        case captured, warning, archiving, after, merge
     }
 
     /// Writes every key, also those that are null.
@@ -62,6 +64,7 @@ public struct DeviceStatus: Sendable, Codable {
         try container.encode(captured, forKey: .captured)
         try container.encode(warning, forKey: .warning)
         try container.encode(archiving, forKey: .archiving)
+        try container.encode(after, forKey: .after)
         try container.encode(merge, forKey: .merge)
     }
 }

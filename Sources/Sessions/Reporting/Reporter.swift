@@ -8,6 +8,7 @@ import SystemPackage
 struct Reporter: Sendable {
     let lifecycle: Lifecycle
     let archiver: Archiver
+    private var aftercare: Aftercare { Aftercare(catalogue: catalogue) }
 
     private var registry: Registry { lifecycle.registry }
     private var stack: Stack { lifecycle.stack }
@@ -74,6 +75,7 @@ struct Reporter: Sendable {
             archiving: archiver.archiving().flatMap {
                 $0.chain == activation.chain.id ? $0 : nil
             },
+            after: aftercare.status(of: activation.path),
             merge: merge)
     }
 
@@ -152,7 +154,7 @@ struct Reporter: Sendable {
     func latestSession(of device: String) throws(SessionsError) -> Session {
         let found = try sessions(of: device).map { result throws(SessionsError) in
             try result.get()
-        }
+        }.filter(\.hasOwnDevice)
         let chain = (try? lifecycle.finder.find(device))?.chain.id
         let present = found.filter { $0.record.chain == chain }
         let last = Chain(present.map(\.record)).members.last?.name

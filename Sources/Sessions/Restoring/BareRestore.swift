@@ -85,7 +85,7 @@ struct BareRestore {
 
     /// Whether it is the session's own device, named or not.
     private func isOwn(_ path: FilePath) -> Bool {
-        guard !session.isForeign else { return false }
+        guard session.hasOwnDevice else { return false }
         return request.device == nil
             || (try? Files.resolve(session.record.device.path)) == path
     }

@@ -28,7 +28,7 @@ struct Restorer: Sendable {
     ) throws(SessionsError) -> RestoreOutcome {
         let session = try catalogue.session(named: request.session)
         return try asSessionsError {
-            guard request.device != nil || !session.isForeign else {
+            guard request.device != nil || session.hasOwnDevice else {
                 throw SessionsError.unsuitable(
                     device: request.session,
                     reason: "it is none of this machine's sessions, so the device that it names is "
@@ -70,8 +70,8 @@ struct Restorer: Sendable {
         let session = try catalogue.session(named: name)
         return try asSessionsError {
             let activation =
-                session.isForeign
-                ? nil : try? activation(of: session, RestoreRequest(session: name))
+                session.hasOwnDevice
+                ? try? activation(of: session, RestoreRequest(session: name)) : nil
             let route = try route(to: session, through: activation ?? nil)
             _ = try lift(route.obstacles, session, RestoreRequest(session: name))
             let plan = try plan(route.members)

@@ -98,6 +98,9 @@ extension Deletion {
             let now = try catalogue.session(at: younger.directory).record
             record = record.absorbing(now, union)
         }
+        // The archive is another one than the command ran for.
+        let note = Layout.after(in: older.directory)
+        if Files.exists(note) { try Files.remove(note) }
         try remove(younger)
         try removeMarker(older)
         return covering

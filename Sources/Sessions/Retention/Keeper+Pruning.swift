@@ -117,7 +117,9 @@ extension Keeper {
         case .activated:
             let present = Set(document.activations.map(\.chain.id))
             let paths = Set(document.activations.map(\.path))
-            let earlier = sessions.map(\.record).filter { paths.contains($0.device) }
+            let earlier = sessions.filter { session in
+                session.hasOwnDevice && paths.contains(session.record.device)
+            }.map(\.record)
             return present.union(earlier.map(\.chain))
         }
     }

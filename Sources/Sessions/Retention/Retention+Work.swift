@@ -27,6 +27,16 @@ extension Retention {
         }
     }
 
+    /// What sessions are of.
+    private struct Source: Hashable, Comparable {
+        let path: ByteText
+        let isReceived: Bool
+
+        static func < (one: Source, other: Source) -> Bool {
+            one.path == other.path ? !one.isReceived && other.isReceived : one.path < other.path
+        }
+    }
+
     /// A plan in the making.
     struct Work {
         private let retention: Retention
@@ -40,15 +50,20 @@ extension Retention {
             devices = Self.devices(retention)
         }
 
-        /// Chains are one device's whose latest sessions have the same path.
+        /// Chains are one device's whose latest sessions have the same path; those of another machine's
+        /// device are not.
         private static func devices(_ retention: Retention) -> [Device] {
             let chains = Dictionary(grouping: retention.candidates, by: \.record.chain).values
                 .map { members in
                     let order = Chain(members.map(\.record)).members.map(\.name)
                     return order.compactMap { name in members.first { $0.record.name == name } }
                 }.filter { !$0.isEmpty }
-            let byPath = Dictionary(grouping: chains) { $0[$0.count - 1].record.device }
-            return byPath.sorted { $0.key < $1.key }.map { path, chains in
+            let bySource = Dictionary(grouping: chains) { chain in
+                let record = chain[chain.count - 1].record
+                return Source(path: record.device, isReceived: record.isReceived)
+            }
+            return bySource.sorted { $0.key < $1.key }.map { source, chains in
+                let path = source.path
                 let chains = chains.sorted { $0[0].record.openedAt < $1[0].record.openedAt }
                 let name = chains[chains.count - 1][0].record.deviceName
                 return Device(

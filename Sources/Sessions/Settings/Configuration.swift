@@ -25,6 +25,8 @@ public struct Configuration: Sendable {
     public var archiveNiceness = 10
     /// `archive.threads`: how many processors it may use; nil for all.
     public var archiveThreads: Int?
+    /// `archive.after`: a program and its arguments, run for each archive; empty for none.
+    public var afterArchive: [String] = []
     /// `restore.read-back`: whether a restore reads what it wrote and compares.
     public var readsBack = true
     /// `[retention]`: which sessions stay.
@@ -172,6 +174,14 @@ public struct Configuration: Sendable {
             archiveNiceness = try number(in: 0...19)
         case "archive.threads":
             archiveThreads = try number(in: 1...256)
+        case "archive.after":
+            guard case .strings(let words) = value, words.first.map({ $0.hasPrefix("/") }) ?? true
+            else {
+                throw refusal(
+                    "\(key) is no command: [\"/path/of/program\", \"argument\"], with an absolute path"
+                )
+            }
+            afterArchive = words
         case "restore.read-back":
             readsBack = try flag()
         default:

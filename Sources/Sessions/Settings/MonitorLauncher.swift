@@ -7,6 +7,8 @@ internal import SystemPackage
 public enum MonitorLauncher {
     /// The unit that runs it under systemd.
     static let unit = "dmsnap-monitor.service"
+    /// The one that runs the command for archives.
+    static let afterUnit = "dmsnap-after-archive.service"
 
     /// Returns when the monitor is running and has looked at every activated device once.
     ///
@@ -24,6 +26,29 @@ public enum MonitorLauncher {
         try asSessionsError {
             try Files.makeDirectory(layout.runDirectory)
             if try !isRunning(layout) { try spawn(layout) }
+        }
+    }
+
+    /// Begins to run the command for archives, beside the monitor, which has no network under systemd.
+    ///
+    /// - Throws: `internalFault` or `system` with the reason if it can't be started.
+    public static func beginAftercare(_ layout: Layout) throws(SessionsError) {
+        if Files.exists("/run/systemd/system") {
+            guard run(["systemctl", "--quiet", "--no-block", "start", afterUnit]) == 0 else {
+                throw .monitor(
+                    "systemd did not start \(afterUnit); see `systemctl status \(afterUnit)`")
+            }
+            return
+        }
+        try asSessionsError {
+            let program = try requireExecutable()
+            let result = unsafe withArguments([program, "after-archive"]) {
+                unsafe clinux_spawn_detached(program, $0, layout.monitorLog.string, -1)
+            }
+            guard result == 0 else {
+                throw SystemError(
+                    operation: "spawn", path: program, errno: Errno(rawValue: errno))
+            }
         }
     }
 
@@ -47,9 +72,7 @@ public enum MonitorLauncher {
     }
 
     private static func spawn(_ layout: Layout) throws {
-        guard let executable = executable() else {
-            throw SessionsError.monitor("no dmsnap program in /usr/sbin or /usr/local/sbin")
-        }
+        let executable = try requireExecutable()
         var ends: [CInt] = [-1, -1]
         guard unsafe clinux_pipe(&ends) == 0 else {
             throw SystemError(operation: "pipe", path: executable, errno: Errno(rawValue: errno))
@@ -75,6 +98,13 @@ public enum MonitorLauncher {
         guard try count == 1 || isRunning(layout) else {
             throw SessionsError.monitor("it ended at once; see \(layout.monitorLog)")
         }
+    }
+
+    private static func requireExecutable() throws(SessionsError) -> String {
+        guard let executable = executable() else {
+            throw .monitor("no dmsnap program in /usr/sbin or /usr/local/sbin")
+        }
+        return executable
     }
 
     /// This very program if it is dmsnap; for the C library the installed one.

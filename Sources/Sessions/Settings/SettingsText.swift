@@ -1,13 +1,15 @@
 /// A settings file's text: of TOML (toml.io, 1.0.0) what settings need. Sections in brackets, and keys
-/// with a string in one line, a whole number, true or false; and comments.
+/// with a string in one line, a whole number, true or false, or strings in brackets in one line; and
+/// comments.
 ///
-/// What else TOML has (fractions, dates, arrays, tables in one line, strings of several lines) no key
-/// takes, and it is refused.
+/// What else TOML has (fractions, dates, arrays of anything else or of several lines, tables in one line,
+/// strings of several lines) no key takes, and it is refused.
 struct SettingsText {
     enum Value: Hashable {
         case string(String)
         case number(Int)
         case flag(Bool)
+        case strings([String])
     }
 
     struct Entry: Hashable {
@@ -118,6 +120,7 @@ private struct Line {
     mutating func value(of name: String) throws(SettingsText.Fault) -> SettingsText.Value {
         skipSpace()
         if rest.first == "\"" || rest.first == "'" { return .string(try string()) }
+        if take("[") { return .strings(try strings(of: name)) }
         let word = rest.prefix { $0 != " " && $0 != "\t" && $0 != "#" }
         rest = rest.dropFirst(word.count)
         switch String(word) {
@@ -130,6 +133,24 @@ private struct Line {
             }
             return .number(number)
         }
+    }
+
+    /// Behind a bracket, up to the other one, with commas between them.
+    private mutating func strings(of name: String) throws(SettingsText.Fault) -> [String] {
+        var found: [String] = []
+        while !take("]") {
+            skipSpace()
+            guard rest.first == "\"" || rest.first == "'" else {
+                throw fault(
+                    "\(name) takes strings, with commas between them and ] behind, in one line")
+            }
+            found.append(try string())
+            guard take(",") else {
+                guard take("]") else { throw fault("\(name) has neither , nor ] behind a string") }
+                break
+            }
+        }
+        return found
     }
 
     /// Decimal with a sign or without, or with 0x, 0o, 0b before it; `_` between two digits is left out.

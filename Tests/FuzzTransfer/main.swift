@@ -1,0 +1,3 @@
+import FuzzTesting
+
+Fuzzer.run(check)
