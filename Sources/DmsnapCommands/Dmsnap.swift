@@ -86,7 +86,7 @@ enum VerbFirst {
     /// Options that take a value in the next word.
     static let valued: Set<String> = [
         "--dev", "--session", "--device", "--passfile", "--old-passfile", "--chunk-size",
-        "--store-dir", "--stop", "--to", "--since", "--svg", "--resume",
+        "--store-dir", "--stop", "--to", "--since", "--svg", "--from",
     ]
 
     static func ordered(_ words: [String]) -> [String] {

@@ -13,8 +13,8 @@ struct Send: ParsableCommand {
             dmsnap send SESSION | ssh HOST dmsnap receive
 
             Each session is sent with its record and its archive; one that has no archive yet gets it \
-            first. Where the stream was cut, `receive` prints a POINT: `send --resume POINT` leaves out \
-            what has come, and `receive --resume` goes on there.
+            first. Where the stream was cut, `receive` prints a POINT: `send --from POINT` leaves out what \
+            has come, and `receive --resume` goes on there.
             """)
 
     @OptionGroup var sessions: SessionsOptions
@@ -23,11 +23,11 @@ struct Send: ParsableCommand {
     var since: String?
 
     @Option(help: "Go on where `receive` said it was cut off.")
-    var resume: String?
+    var from: String?
 
     func validate() throws {
-        if let resume, ResumePoint(resume) == nil {
-            throw ValidationError("--resume \(resume): it is not what `dmsnap receive` printed")
+        if let from, ResumePoint(from) == nil {
+            throw ValidationError("--from \(from): it is not what `dmsnap receive` printed")
         }
     }
 
@@ -43,7 +43,7 @@ struct Send: ParsableCommand {
         let progress = TransferPrinter("sending")
         defer { progress.end() }
         let sent = try service.sender.send(
-            sessions.named, since: since, resume: resume.flatMap { ResumePoint($0) }, to: output,
+            sessions.named, since: since, resume: from.flatMap { ResumePoint($0) }, to: output,
             control: progress.control)
         progress.end()
         for name in sent { Output.progress("\(Output.visible(name)): sent\n") }

@@ -73,7 +73,7 @@ extension IntegrationTests {
                     dropbearkey -t ed25519 -f key | grep ^ssh > /root/.ssh/authorized_keys
                     dropbear -r host -p 127.0.0.1:2222 -P pid
                     trap 'kill $(cat pid)' EXIT
-                    \(send) --resume \(point) |
+                    \(send) --from \(point) |
                         dbclient -y -i key -p 2222 root@127.0.0.1 \(other) dmsnap receive --resume
                     """)
                 // Those before the cut have come before it.

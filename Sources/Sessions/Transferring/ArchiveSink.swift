@@ -51,7 +51,7 @@ final class Reception: ArchiveSink {
         .transfer(
             TransferFailure(
                 "the stream goes on with session \(head.record.name) behind what is not here; send it "
-                    + "from its beginning, without --resume", isDamage: true))
+                    + "from its beginning, without --from", isDamage: true))
     }
 
     private static func directory(of name: SessionName, in base: FilePath) -> FilePath {

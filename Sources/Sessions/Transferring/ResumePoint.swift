@@ -51,7 +51,7 @@ public struct TransferFailure: Error, Sendable, CustomStringConvertible {
     public var description: String {
         guard let resume else { return reason }
         return
-            "\(reason); what has come of \(resume.name) is kept: to go on, give `--resume \(resume)` to "
+            "\(reason); what has come of \(resume.name) is kept: to go on, give `--from \(resume)` to "
             + "`dmsnap send`, and --resume to `dmsnap receive`"
     }
 }

@@ -132,7 +132,7 @@ public struct Sender: Sendable {
                     device: "session \(name)",
                     reason:
                         "what was received of it is not the beginning of its archive, which was "
-                        + "made anew; send it without --resume")
+                        + "made anew; send it without --from")
             }
             try stream.write(TransferMessage.head.frame(JSON.encode(head)))
             isBegun = true
@@ -161,7 +161,7 @@ public struct Sender: Sendable {
             throw SessionsError.unsuitable(
                 device: "session \(name)",
                 reason: "it has \(head.bytes) bytes, and more than that is said to have been "
-                    + "received; send it without --resume")
+                    + "received; send it without --from")
         }
         try stream.write(TransferMessage.end.frame())
         control.report(name, head.bytes, head.bytes)
