@@ -27,9 +27,13 @@ extension IntegrationTests {
         private func chain(
             _ rig: Rig, make: String, megabytes: Int
         ) async throws -> (sessions: [Dmsnap.Session], checksums: [String]) {
+            // What is overwritten can't be compressed: the archives have several pieces. btrfs overwrites
+            // what nobody uses any more.
+            if make.contains("btrfs") {
+                try await sh("head -c 128M /dev/urandom > \(rig.device)")
+            }
             try await sh("\(make) \(rig.device)")
             try await rig.activate(["--chunk-size", "4K"])
-            // What is overwritten can't be compressed: the archives have several pieces.
             try await rig.mounted("head -c \(megabytes)M /dev/urandom > noise")
             var sessions: [Dmsnap.Session] = []
             var checksums = [try await rig.checksum()]
@@ -49,7 +53,7 @@ extension IntegrationTests {
         @Test(
             "A chain that is cut off goes on over ssh, and restores another machine's copy",
             arguments: [
-                ("mkfs.ext4 -q -F", 48), ("mkfs.xfs -q -f", 320), ("mkfs.btrfs -q -f", 128),
+                ("mkfs.ext4 -q -F", 48), ("mkfs.xfs -q -f", 320), ("mkfs.btrfs -q -f -K", 128),
                 ("mkfs.vfat", 48),
             ] as [(String, Int)])
         func chain(make: String, size: Int) async throws {
@@ -61,7 +65,7 @@ extension IntegrationTests {
                 let point = try await sh(
                     """
                     cp --sparse=always \(rig.file) \(copy)
-                    \(send) 2> /dev/null | head -c 5000000 | \(other) dmsnap receive > said 2> why &&
+                    \(send) 2> /dev/null | head -c 3800000 | \(other) dmsnap receive > said 2> why &&
                         exit 1 || [ $? = 74 ]
                     grep -q 'cut before its end' why; tail -n 1 said; rm said why
                     """)
@@ -71,8 +75,8 @@ extension IntegrationTests {
                     cd \(rig.directory); mkdir -p -m 700 /root/.ssh; ip link set lo up
                     dropbearkey -t ed25519 -f host > /dev/null
                     dropbearkey -t ed25519 -f key | grep ^ssh > /root/.ssh/authorized_keys
-                    dropbear -r host -p 127.0.0.1:2222 -P pid
-                    trap 'kill $(cat pid)' EXIT
+                    dropbear -r host -p 127.0.0.1:2222 -P $PWD/pid
+                    trap 'kill $(cat $PWD/pid)' EXIT
                     \(send) --from \(point) |
                         dbclient -y -i key -p 2222 root@127.0.0.1 \(other) dmsnap receive --resume
                     """)
