@@ -14,6 +14,11 @@ import VirtualMachine
                 truncate -s 64M /srv/disk.img
                 mkfs.ext4 -q -F /srv/disk.img
                 sum /dev/vm/a; sum /srv/disk.img
+                mkdir -p /etc/dmsnap
+                cat > /etc/dmsnap/dmsnap.toml <<'END'
+                [archive]
+                after = ["/bin/sh", "-c", 'echo $DMSNAP_SESSION $(readlink /proc/self/ns/net) >> /srv/told']
+                END
                 activate /dev/vm/a
                 activate /srv/disk.img
                 mkdir -p /srv/image
@@ -68,6 +73,9 @@ import VirtualMachine
                 hidden=$(field '.[-1].name')
                 dmsnap show $hidden | grep '^mounted on */srv/hidden' >&2
                 until [ -e /snapshot/$hidden/chunks.dmsz ]; do sleep 0.2; done
+                # The command for archives runs in no sandbox of the monitor's.
+                until grep -q "^$hidden " /srv/told; do sleep 0.2; done
+                grep -qxF "$hidden $(readlink /proc/1/ns/net)" /srv/told
                 deactivate /srv/disk.img
                 device=$(dmsnap status --json | jq -r '.[0].device')
                 deactivate $device
