@@ -35,6 +35,18 @@ final class SimulatedStore {
         }
     }
 
+    /// A store in the state of another one, in this file of the same contents.
+    init(_ other: SimulatedStore, file: FileDescriptor) {
+        self.file = file
+        chunkBytes = other.chunkBytes
+        image = other.image
+        captured = other.captured
+        nextFree = other.nextFree
+        committed = other.committed
+        isValid = other.isValid
+        hasMergeFailed = other.hasMergeFailed
+    }
+
     private func load() {
         isValid = image.bytes[4..<8].contains { $0 != 0 }
         while true {

@@ -246,7 +246,8 @@ final class Crashed {
         let service = try world.service()
         for activation in try service.activations() { try service.recover(activation.id) }
         for activation in try service.missing() { _ = try service.assemble(activation.id) }
-        for _ in 0..<200 where try service.activations().contains(where: { $0.merge != nil }) {
+        for _ in 0..<200 {
+            guard try service.activations().contains(where: { $0.merge != nil }) else { break }
             for watched in try service.observer.watched() where watched.merge?.isComplete == true {
                 try service.recover(watched.activation.id)
             }

@@ -13,8 +13,8 @@ import Testing
 
     @Test(
         "Whenever its process dies, nothing stays suspended, orphaned or lost",
-        arguments: CrashScenario.all, Afterwards.allCases)
-    func dying(_ scenario: CrashScenario, _ afterwards: Afterwards) throws {
+        arguments: CrashScenario.all)
+    func dying(_ scenario: CrashScenario) throws {
         let whole = try Crashed(scenario, seed: 1)
         let steps = try Steps.counting { try scenario.act(whole) }.changes
         try whole.monitor()
@@ -23,29 +23,39 @@ import Testing
         var failures = 0
         for step in 1...steps {
             let crashed = try Crashed(scenario, seed: UInt64(step))
-            let last = Steps.dying(before: step) { try scenario.act(crashed) }
-            let what = "dead before step \(step), \(last); then \(afterwards.rawValue)"
-            do {
-                switch afterwards {
-                case .monitorStarts: break
-                case .again:
-                    do {
-                        try scenario.act(crashed)
-                    } catch SessionsError.notActivated where scenario.ends {
-                        // It had been done.
-                    }
-                case .reboot:
-                    crashed.world.kernel.reboot()
-                    try crashed.assemble()
+            let beginning = try crashed.world.moment()
+            for afterwards in Afterwards.allCases {
+                try crashed.world.goBack(to: beginning)
+                let last = Steps.dying(before: step) { try scenario.act(crashed) }
+                let what = "dead before step \(step), \(last); then \(afterwards.rawValue)"
+                do {
+                    try come(afterwards, crashed, scenario)
+                    try crashed.monitor()
+                    try check(crashed.world, what, afterDeath: true)
+                    try crashed.verify(what)
+                } catch {
+                    Issue.record("\(what): \(error)")
+                    failures += 1
+                    if failures == 3 { return }
                 }
-                try crashed.monitor()
-                try check(crashed.world, what, afterDeath: true)
-                try crashed.verify(what)
-            } catch {
-                Issue.record("\(what): \(error)")
-                failures += 1
-                if failures == 3 { return }
             }
+        }
+    }
+
+    private func come(
+        _ afterwards: Afterwards, _ crashed: Crashed, _ scenario: CrashScenario
+    ) throws {
+        switch afterwards {
+        case .monitorStarts: break
+        case .again:
+            do {
+                try scenario.act(crashed)
+            } catch SessionsError.notActivated where scenario.ends {
+                // It had been done.
+            }
+        case .reboot:
+            crashed.world.kernel.reboot()
+            try crashed.assemble()
         }
     }
 }

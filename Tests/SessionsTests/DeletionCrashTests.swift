@@ -65,8 +65,8 @@ import Testing
 
     @Test(
         "Whenever its process dies, every session that is there goes back to where it began",
-        arguments: scenarios, Afterwards.allCases)
-    func dying(_ scenario: Scenario, _ afterwards: Afterwards) throws {
+        arguments: scenarios)
+    func dying(_ scenario: Scenario) throws {
         let whole = try Lives(scenario, seed: 1)
         let steps = try Steps.counting { try scenario.act(whole) }.changes
         try whole.recover()
@@ -75,28 +75,22 @@ import Testing
         var failures = 0
         for step in 1...steps {
             let lives = try Lives(scenario, seed: UInt64(step))
-            let last = Steps.dying(before: step) { try scenario.act(lives) }
-            let what = "dead before step \(step), \(last); then \(afterwards.rawValue)"
-            do {
-                switch afterwards {
-                case .nothing: break
-                case .recovering: try lives.recover()
-                case .again: try lives.again(scenario)
-                case .reboot:
-                    lives.world.kernel.reboot()
-                    try lives.recover()
-                    for (_, result) in try lives.world.service().assembleAll() {
-                        _ = try result.get()
-                    }
+            let beginning = try lives.world.moment()
+            for afterwards in Afterwards.allCases {
+                try lives.world.goBack(to: beginning)
+                let last = Steps.dying(before: step) { try scenario.act(lives) }
+                let what = "dead before step \(step), \(last); then \(afterwards.rawValue)"
+                do {
+                    try lives.come(afterwards, scenario)
+                    try check(lives.world, what, afterDeath: true)
+                    try lives.verify(
+                        what, scenario, isWhole: afterwards == .again,
+                        isTidy: afterwards != .nothing)
+                } catch {
+                    Issue.record("\(what): \(error)")
+                    failures += 1
+                    if failures == 3 { return }
                 }
-                try check(lives.world, what, afterDeath: true)
-                try lives.verify(
-                    what, scenario, isWhole: afterwards == .again,
-                    isTidy: afterwards != .nothing)
-            } catch {
-                Issue.record("\(what): \(error)")
-                failures += 1
-                if failures == 3 { return }
             }
         }
     }
@@ -124,12 +118,13 @@ import Testing
         let whole = try Lives(scenario, seed: 1)
         let steps = try Steps.counting { try scenario.act(whole) }.changes
         for step in 1...steps {
-            let counted = try Lives(scenario, seed: UInt64(step))
-            Steps.dying(before: step) { try scenario.act(counted) }
-            let more = try Steps.counting { try counted.recover() }.changes
+            let lives = try Lives(scenario, seed: UInt64(step))
+            let beginning = try lives.world.moment()
+            Steps.dying(before: step) { try scenario.act(lives) }
+            let more = try Steps.counting { try lives.recover() }.changes
             guard more > 0 else { continue }
             for second in stride(from: 1 + step % Self.share, through: more, by: Self.share) {
-                let lives = try Lives(scenario, seed: UInt64(step))
+                try lives.world.goBack(to: beginning)
                 Steps.dying(before: step) { try scenario.act(lives) }
                 let last = Steps.dying(before: second) { try lives.recover() }
                 let what = "dead before step \(step), and then before \(second), \(last)"
@@ -187,8 +182,19 @@ final class Lives {
         if let failure = try world.service().keeper.recover().first { throw failure }
     }
 
-    func again(_ scenario: DeletionCrashTests.Scenario) throws {
-        try scenario.act(self)
+    /// What comes after a death.
+    func come(
+        _ afterwards: DeletionCrashTests.Afterwards, _ scenario: DeletionCrashTests.Scenario
+    ) throws {
+        switch afterwards {
+        case .nothing: break
+        case .recovering: try recover()
+        case .again: try scenario.act(self)
+        case .reboot:
+            world.kernel.reboot()
+            try recover()
+            for (_, result) in try world.service().assembleAll() { _ = try result.get() }
+        }
     }
 
     func verify(

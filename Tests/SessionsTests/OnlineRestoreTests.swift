@@ -33,7 +33,8 @@ import Testing
     /// Lets the kernel put everything back, and ends it as the monitor does.
     private func wait(_ world: World) throws {
         world.kernel.mergeSpeed = 4
-        for _ in 0..<100 where try world.activation().merge != nil {
+        for _ in 0..<100 {
+            guard try world.activation().merge != nil else { break }
             for one in try world.service().observer.watched() where one.merge?.isComplete == true {
                 try world.service().recover(one.activation.id)
             }
