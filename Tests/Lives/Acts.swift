@@ -10,7 +10,11 @@ extension Life {
         case .online: try restore(chosen(step.number), .online)
         case .undo:
             try restore(model.sessions.first { $0.listed.name == model.undo }, .plain)
-        case .archive: try archive()
+        case .archive: try archive(step.number)
+        case .delete: try delete(step.number)
+        case .prune: try prune(step.number)
+        case .pin: try pin(step.number, true)
+        case .unpin: try pin(step.number, false)
         case .die: break
         case .mount, .write, .fsync, .remount, .unmount, .check: try use(step)
         case .monitor: try monitor()
@@ -52,7 +56,7 @@ extension Life {
             let isRight = ends.contains {
                 $0.listed.position.chain == place.chain
                     && ($0.isEndUncertain || $0.end == model.device)
-                    && $0.listed.position.index + 1 == place.index
+                    && $0.listed.lastIndex + 1 == place.index
             }
             if !isRight { throw fail("it goes on with a chain that doesn't end there") }
         } else if fitting.contains(where: { !$0.isEndUncertain }) {
@@ -120,8 +124,10 @@ extension Life {
         model.isMerging = try machine.isMerging()
     }
 
-    private mutating func archive() throws {
-        let isWhole = try machine.archive()
+    /// - Parameter number: of those that are made; 0 for all.
+    private mutating func archive(_ number: Int) throws {
+        if machine.archivesWithMonitor { try monitor() }
+        let isWhole = try machine.archive(atMost: number == 0 ? .max : 1 + number % 3)
         if !isWhole, !model.sessions.contains(where: \.isDamaged) {
             throw fail("an archive can't be made")
         }

@@ -19,6 +19,16 @@ package struct Figures: Sendable {
     package var cuts = 0
     /// Processes that died.
     package var deaths = 0
+    /// The same, of those that delete, prune, pin or unpin.
+    package var deletionDeaths = 0
+    /// Sessions that were deleted, since no other one needed them.
+    package var deleted = 0
+    /// Sessions that were merged into the one before them.
+    package var merged = 0
+    /// Of those two, the ones that went by rules.
+    package var pruned = 0
+    /// Sessions that were pinned or unpinned.
+    package var pins = 0
 
     /// None yet.
     package init() {}
@@ -34,6 +44,11 @@ package struct Figures: Sendable {
         sum.crashes += one.crashes
         sum.cuts += one.cuts
         sum.deaths += one.deaths
+        sum.deletionDeaths += one.deletionDeaths
+        sum.deleted += one.deleted
+        sum.merged += one.merged
+        sum.pruned += one.pruned
+        sum.pins += one.pins
     }
 }
 
@@ -41,7 +56,9 @@ extension Figures: CustomStringConvertible {
     /// One line.
     package var description: String {
         "\(lives) lives of \(steps) steps, \(crashes) crashes, \(cuts) with writes lost, "
-            + "\(deaths) processes killed; \(exact) restores exact, \(online) of them begun online, "
+            + "\(deaths) processes killed, \(deletionDeaths) of them as they deleted or pinned; "
+            + "\(deleted) sessions deleted, \(merged) merged, \(pruned) of those by rules, "
+            + "\(pins) pinned or unpinned; \(exact) restores exact, \(online) of them begun online, "
             + "\(inexact) forced and said not to be what it was, \(refusals) refused as expected"
     }
 }

@@ -86,6 +86,11 @@ enum Phrase {
             (0..<number(most + 1)).map { _ in Step(act, number()) }
         }
         func deathMaybe() -> [Step] { chance(1, of: 8) ? [Step(.die, 1 + number(60))] : [] }
+        func archiveMaybe() -> [Step] { chance(1, of: 8) ? [Step(.archive, number())] : [] }
+        func departure() -> [Step] {
+            let death = chance(1, of: 3) ? [Step(.die, 1 + number(80))] : []
+            return death + [Step(chance(2, of: 3) ? .delete : .prune, number())]
+        }
         func session() -> [Step] {
             var steps = [Step(.mount)] + few(.write, upTo: 3)
             if chance(1, of: 4) { steps.append(Step(.fsync)) }
@@ -93,7 +98,7 @@ enum Phrase {
             if chance(1, of: 25) { steps += [Step(.fill, number())] + few(.write, upTo: 1) }
             if chance(9, of: 10) { steps.append(Step(.unmount)) }
             if chance(8, of: 10) { steps += deathMaybe() + [Step(.monitor)] }
-            return steps
+            return steps + archiveMaybe()
         }
         func boot() -> [Step] {
             var steps = [Step(chance(1, of: 2) ? .cut : .crash, number())]
@@ -101,11 +106,12 @@ enum Phrase {
             if chance(1, of: 8) { steps.append(Step(.rename)) }
             if chance(1, of: 10) { steps.append(Step(.deactivate)) }
             if chance(1, of: 10) { steps.append(Step(.restore, number())) }
-            steps += deathMaybe()
+            if chance(1, of: 10) { steps += departure() }
+            steps += archiveMaybe() + deathMaybe()
             steps.append(Step(.assemble))
             return steps
         }
-        switch number(20) {
+        switch number(26) {
         case 0...5: return session()
         case 6: return few(.write, upTo: 1) + [Step(.check, number())]
         case 7, 8: return deathMaybe() + [Step(.restore, number())]
@@ -115,6 +121,8 @@ enum Phrase {
             if chance(1, of: 2) { steps.append(Step(.merge, number(8))) }
             if chance(1, of: 2) { steps += session() }
             if chance(1, of: 3) { steps += boot() }
+            if chance(1, of: 6) { steps += departure() }
+            steps += archiveMaybe()
             if chance(3, of: 4) { steps += [Step(.merge, 1000), Step(.monitor)] }
             return steps
         case 12: return [Step(.accept, number())]
@@ -125,9 +133,15 @@ enum Phrase {
             if chance(1, of: 6) { steps.append(Step(.rename)) }
             if chance(1, of: 3) { steps += deathMaybe() + [Step(.restore, number())] }
             if chance(1, of: 8) { steps.append(Step(.accept, number())) }
+            if chance(1, of: 4) { steps += departure() }
             return steps + deathMaybe() + [Step(.activate)]
         case 17: return deathMaybe() + [Step(.archive)]
-        case 18: return few(.write, upTo: 2) + [Step(.monitor)]
+        case 18, 19: return departure()
+        case 20, 21: return session() + session() + departure() + session()
+        case 22, 23:
+            let steps = session() + [Step(.pin, number())] + session() + departure()
+            return chance(1, of: 2) ? steps + [Step(.unpin, number())] : steps
+        case 24: return few(.write, upTo: 2) + [Step(.monitor)]
         default:
             return [Step(chance(1, of: 2) ? .gap : .damage, number())]
         }

@@ -82,6 +82,7 @@ package struct Life {
         }
         model.position = place
         if model.phase == .armed { problems += try machine.faults(afterDeath: hasDied) }
+        problems += try machine.remains().map { "\($0) is still there" }
         if isQuiet, try machine.contents() != model.device {
             problems.append("the device holds something else")
         }
@@ -148,22 +149,34 @@ package struct Life {
     /// - Returns: false if it didn't die, and the step is done.
     private mutating func die(_ step: Step, before number: Int) throws -> Bool {
         guard !model.isMounted else { return false }
+        let going = try step.keepsDevice ? mayGo(by: step) : []
         var lived = self
+        var seen = self
         // What the model comes to beside a process that dies is forgotten.
-        let isDead = try machine.dying(before: number) { try lived.act(step) }
+        let isDead = try machine.dying(before: number) {
+            try lived.act(step)
+        } halfway: {
+            if step.keepsDevice { try seen.lookHalfway(at: going, after: step) }
+        }
         guard isDead else {
             self = lived
             try look(after: step)
             return true
         }
+        figures = seen.figures
+        random = seen.random
         hasDied = true
         count(\.deaths)
+        if step.keepsDevice { count(\.deletionDeaths) }
         let device = try machine.contents()
         let mayChange =
             [.restore, .accept, .undo, .online].contains(step.act) || model.isCutMerging
         if !mayChange, device != model.device { throw fail("the device holds something else") }
-        let problems = model.adopt(
-            try machine.sessions(), device: device, position: try machine.place(),
+        if mayChange, model.phase == .plain { model.mayBeHalfway = true }
+        let listed = try machine.sessions()
+        var problems = model.note(goneOf: going, pinned: step, in: listed)
+        problems += model.adopt(
+            listed, device: device, position: try machine.place(), keepsDevice: step.keepsDevice,
             beginning: machine.beginning)
         if let problem = problems.first { throw fail(problem) }
         try look(after: step, isContinued: false)

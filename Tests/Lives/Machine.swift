@@ -6,6 +6,10 @@ package protocol LifeMachine: AnyObject {
     var capturesChangesOnly: Bool { get }
     /// Whether a reader sees what was written while it is mounted.
     var canReadMounted: Bool { get }
+    /// Whether archives are made by a monitor that does all else that is due as well.
+    var archivesWithMonitor: Bool { get }
+    /// Whether `min-free` can be chosen to the byte, and pruned as the monitor does by itself.
+    var knowsRoom: Bool { get }
     /// What a reader of the device gets. Nobody may have it mounted.
     func contents() throws -> [UInt8]
     /// The sessions as they are listed, the oldest first.
@@ -16,6 +20,8 @@ package protocol LifeMachine: AnyObject {
     ///
     /// - Parameter afterDeath: of a process, which may leave a lock file.
     func faults(afterDeath: Bool) throws -> [String]
+    /// What a deletion has left halfway: marks of a merge, and what is no session any more.
+    func remains() throws -> [String]
 
     /// Activates the device.
     func activate() throws
@@ -29,10 +35,20 @@ package protocol LifeMachine: AnyObject {
     ) throws -> RestoreResult
     /// What the copy holds that a session was restored to last.
     func copied() throws -> [UInt8]
-    /// Makes what archives are due.
+    /// Makes what archives are due; at most so many, where that can be chosen.
     ///
     /// - Returns: whether all could be made.
-    func archive() throws -> Bool
+    func archive(atMost count: Int) throws -> Bool
+    /// Deletes sessions, in one command.
+    func delete(_ sessions: [ListedSession]) throws -> DeletionResult
+    /// Lets a session stay whatever is pruned, or no longer.
+    func pin(_ session: ListedSession, _ isPinned: Bool) throws
+    /// Lets sessions go by a rule, which holds for this once.
+    func prune(_ order: PruneOrder) throws -> DeletionResult
+    /// What a session takes on disk, in bytes.
+    func bytes(of session: ListedSession) throws -> UInt64
+    /// The path that is activated; nil while none is.
+    func activatedPath() throws -> String?
 
     /// Mounts it, and waits until its session is open.
     func mount() throws
@@ -72,8 +88,11 @@ package protocol LifeMachine: AnyObject {
     /// Lets the process of whatever `body` calls die before its change `number`, boots the machine if
     /// `number` is odd, and lets the monitor put right what was left, an online restore's end included.
     ///
+    /// - Parameter halfway: called after the death and before anything is put right.
     /// - Returns: false if it didn't live so long, or processes can't be killed here.
-    func dying(before number: Int, _ body: () throws -> Void) throws -> Bool
+    func dying(
+        before number: Int, _ body: () throws -> Void, halfway: () throws -> Void
+    ) throws -> Bool
     /// What the device held when this store began to capture, if anybody saw it.
     func beginning(of store: String) -> [UInt8]?
 }
@@ -166,6 +185,16 @@ package struct ListedSession: Hashable, Sendable {
     package var isMidway: Bool
     /// It knows what the device was like at its end.
     package var hasEnd: Bool
+    /// The last place in the chain that it covers: later sessions were merged into it.
+    package var lastIndex: Int
+    /// It stays whatever is pruned.
+    package var isPinned: Bool
+    /// A restore of it was cut short.
+    package var isHalfway: Bool
+    /// What was activated: the path then.
+    package var device: String
+    /// When it was opened, in ISO 8601: later is greater.
+    package var openedAt: String
 
     /// A session of this name and store, whole.
     package init(name: String, store: String, position: ChainPosition) {
@@ -179,5 +208,21 @@ package struct ListedSession: Hashable, Sendable {
         isInterrupted = false
         isMidway = false
         hasEnd = true
+        lastIndex = position.index
+        isPinned = false
+        isHalfway = false
+        device = ""
+        openedAt = ""
+    }
+
+    /// Those of them that no other one covers: what is still there of one that was merged is about to go.
+    package static func left(of sessions: [ListedSession]) -> [ListedSession] {
+        sessions.filter { session in
+            !sessions.contains { other in
+                other.position.chain == session.position.chain
+                    && other.position.index < session.position.index
+                    && other.lastIndex >= session.lastIndex
+            }
+        }
     }
 }

@@ -21,6 +21,10 @@ package struct Model: Sendable {
         var isUncertain = false
         /// A session has its name.
         var isOpen = false
+        /// The name, once somebody has looked.
+        var name: String?
+        /// That session is pinned.
+        var isPinned = false
         /// It has missed writes, or will.
         var isLost = false
         /// It was armed in the middle of an online restore.
@@ -37,6 +41,7 @@ package struct Model: Sendable {
         let end: [UInt8]
         var isInvalid = false
         var isMidway = false
+        var isPinned = false
         var mayBreak = false
         /// The machine stopped while it captured.
         var isInterrupted = false
@@ -75,6 +80,8 @@ package struct Model: Sendable {
     var sessions: [Known] = []
     /// What the latest restore overwrote.
     var undo: String?
+    /// A restore that nothing captures may have been cut short.
+    var mayBeHalfway = false
 
     init(device: [UInt8]) { self.device = device }
 
@@ -92,7 +99,7 @@ package struct Model: Sendable {
         births.append(
             Birth(
                 begin: store.begin, end: device, isInvalid: store.isLost, isMidway: store.isMidway,
-                mayBreak: store.mayBreak, isInterrupted: phase == .off,
+                isPinned: store.isPinned, mayBreak: store.mayBreak, isInterrupted: phase == .off,
                 isOptional: store.isUncertain && !store.isLost
                     && (isMerging || store.isMidway || store.begin == device)))
     }
@@ -106,27 +113,38 @@ package struct Model: Sendable {
     /// Takes up what a process that died has left, after somebody has put everything right: the present
     /// store is a new one.
     ///
-    /// - Parameter beginning: what the device held when a store began to capture.
+    /// - Parameters:
+    ///   - keepsDevice: whether it was a process that leaves the device as it is.
+    ///   - beginning: what the device held when a store began to capture.
     /// - Returns: what is wrong.
     mutating func adopt(
-        _ listed: [ListedSession], device: [UInt8], position: ChainPosition?,
+        _ listed: [ListedSession], device: [UInt8], position: ChainPosition?, keepsDevice: Bool,
         beginning: (String) -> [UInt8]?
     ) -> [String] {
         var problems: [String] = []
         let wasLost = store?.isLost ?? false
         let mayBreak = store?.mayBreak ?? false
+        let isEndUncertain = !keepsDevice || isMerging
         let known = Set(sessions.map(\.listed.name))
         for session in listed where !session.isCurrent && !known.contains(session.name) {
-            guard let begin = beginning(session.store) else {
+            let seen = beginning(session.store) ?? (isEndUncertain ? nil : store?.begin)
+            guard let begin = seen else {
                 problems.append("session \(session.name) is of a store that nobody armed")
                 continue
             }
             if session.isInvalid, !wasLost { problems.append("session \(session.name) is invalid") }
             if session.isBroken, !mayBreak { problems.append("session \(session.name) is broken") }
+            if session.isPinned != (session.name == store?.name && store?.isPinned == true) {
+                problems.append(
+                    "session \(session.name) is \(session.isPinned ? "" : "not ")pinned")
+            }
+            let end = session.hasEnd && !isEndUncertain ? device : nil
             sessions.append(
-                Known(listed: session, begin: begin, end: nil, isDoubtful: mayBreak))
+                Known(listed: session, begin: begin, end: end, isDoubtful: mayBreak))
         }
-        for index in sessions.indices { sessions[index].isEndUncertain = true }
+        if isEndUncertain {
+            for index in sessions.indices { sessions[index].isEndUncertain = true }
+        }
         births = []
         phase = position == nil ? .plain : .armed
         self.position = position
@@ -152,6 +170,7 @@ package struct Model: Sendable {
         for index in sessions.indices {
             guard let now = ended.first(where: { $0.name == sessions[index].listed.name })
             else { continue }
+            problems += judge(now, sessions[index])
             sessions[index].listed = now
         }
         let known = Set(sessions.map(\.listed.name))
@@ -177,6 +196,35 @@ package struct Model: Sendable {
         if isOpen != (store?.isOpen ?? false) {
             problems.append(isOpen ? "a session is open" : "no session is open")
         }
+        if let open = listed.first(where: \.isCurrent), let store {
+            self.store?.name = open.name
+            if open.isPinned != store.isPinned {
+                problems.append("session \(open.name) is \(open.isPinned ? "" : "not ")pinned")
+            }
+        }
+        return problems
+    }
+
+    /// What may not change of a session that is known.
+    private func judge(_ now: ListedSession, _ known: Known) -> [String] {
+        var problems: [String] = []
+        let old = known.listed
+        if now.position != old.position || now.lastIndex != old.lastIndex {
+            problems.append(
+                "session \(now.name) covers \(now.position.index) to \(now.lastIndex), and not "
+                    + "\(old.position.index) to \(old.lastIndex)")
+        }
+        if now.isPinned != old.isPinned {
+            problems.append("session \(now.name) is \(now.isPinned ? "" : "not ")pinned")
+        }
+        if now.isInterrupted != old.isInterrupted {
+            problems.append(
+                "session \(now.name) says now that it was \(now.isInterrupted ? "" : "not ")cut short"
+            )
+        }
+        if now.isHalfway, !mayBeHalfway {
+            problems.append("session \(now.name) says that a restore of it was cut short")
+        }
         return problems
     }
 
@@ -193,6 +241,9 @@ package struct Model: Sendable {
             problems.append(
                 "session \(session.name) says that it was \(session.isInterrupted ? "" : "not ")cut short"
             )
+        }
+        if session.isPinned != birth.isPinned {
+            problems.append("session \(session.name) is \(session.isPinned ? "" : "not ")pinned")
         }
         if session.isMidway != birth.isMidway {
             problems.append(

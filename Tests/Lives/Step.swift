@@ -5,6 +5,8 @@ package struct Step: Hashable, Sendable {
     package enum Act: String, CaseIterable, Sendable {
         /// dmsnap's verbs; `restore` and its kin of the session that the number chooses.
         case activate, deactivate, assemble, restore, accept, undo, online, archive
+        /// Of one session or several; by a rule; of one.
+        case delete, prune, pin, unpin
         /// What users do; `check` writes outside a mount, as fsck does.
         case mount, write, fsync, remount, unmount, check
         /// The monitor looks; the kernel puts back some more chunks of an online restore.
@@ -27,11 +29,14 @@ package struct Step: Hashable, Sendable {
     var isVerb: Bool {
         switch act {
         case .activate, .deactivate, .assemble, .restore, .accept, .undo, .online, .archive,
-            .monitor:
+            .delete, .prune, .pin, .unpin, .monitor:
             true
         default: false
         }
     }
+
+    /// Whether it takes sessions away or marks them, and nothing else.
+    var keepsDevice: Bool { [.delete, .prune, .pin, .unpin].contains(act) }
 
     /// What happens.
     package let act: Act

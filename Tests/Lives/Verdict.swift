@@ -67,13 +67,17 @@ extension Model {
     ) -> Bool {
         if members.contains(where: \.listed.isBroken) { return true }
         if session.listed.isUndone || session.listed.isMidway { return true }
-        let indices = members.map(\.listed.position.index)
-        if zip(indices, indices.dropFirst()).contains(where: { $1 != $0 + 1 }) { return true }
+        let places = members.map { $0.listed.position.index...$0.listed.lastIndex }
+        if zip(places, places.dropFirst()).contains(where: {
+            $1.lowerBound != $0.upperBound + 1
+        }) {
+            return true
+        }
         if let target {
             return members.last?.isEndUncertain != true && members.last?.end != target
         }
         guard let position, position.chain == session.listed.position.chain else { return true }
         let own = sessions.contains { $0.listed.name == excluding } ? 1 : 0
-        return (indices.last ?? 0) + 1 != position.index - own
+        return (places.last?.upperBound ?? 0) + 1 != position.index - own
     }
 }

@@ -50,15 +50,24 @@ enum Monitors {
         }
     }
 
-    /// Whether a process holds a lock beside that which says that it runs:
-    /// `1: FLOCK  ADVISORY  WRITE 123 00:12:34 0 EOF`.
+    /// Whether a process holds a lock beside that which says that it runs.
     static func holdsLock(_ process: pid_t) throws -> Bool {
         let own = try FileStatus("/run/dmsnap/monitor.lock").inode
-        return String(decoding: try Files.read("/proc/locks"), as: UTF8.self)
-            .split(separator: "\n").contains { line in
+        return try locks(of: process).contains { !$0.hasSuffix(":\(own)") }
+    }
+
+    /// Whether a process holds the lock that says that it runs.
+    static func isOn(_ process: pid_t) throws -> Bool {
+        let own = try FileStatus("/run/dmsnap/monitor.lock").inode
+        return try locks(of: process).contains { $0.hasSuffix(":\(own)") }
+    }
+
+    /// Files that a process holds: `1: FLOCK  ADVISORY  WRITE 123 00:12:34 0 EOF`.
+    private static func locks(of process: pid_t) throws -> [String] {
+        String(decoding: try Files.read("/proc/locks"), as: UTF8.self)
+            .split(separator: "\n").compactMap { line in
                 let words = line.split(separator: " ")
-                return words.count > 5 && words[4] == "\(process)"
-                    && !words[5].hasSuffix(":\(own)")
+                return words.count > 5 && words[4] == "\(process)" ? String(words[5]) : nil
             }
     }
 }
@@ -110,6 +119,7 @@ struct LifeRegistry: Decodable {
 
         let id: String
         let name: String
+        let path: String
         let chain: Chain
         let state: State
 
@@ -142,10 +152,21 @@ struct LifeRecord: Decodable {
     let continues: String?
     let interrupted: Bool
     let end: Ignored?
+    let lastIndex: Int?
+    let pinned: Bool?
+    let device: String
+    /// A file beside it says so: not its own.
+    var isHalfway = false
+
+    private enum CodingKeys: String, CodingKey {
+        case name, activation, store, state, chain, index, openedAt, closedAt, broken, undoneBy
+        case continues, interrupted, end, lastIndex, pinned, device
+    }
 
     init(_ directory: FilePath) throws {
         let bytes = try Files.read(directory.appending("session.json"))
         self = try JSONDecoder().decode(Self.self, from: Data(bytes))
+        isHalfway = Files.exists(directory.appending("restoring.json"))
     }
 
     var listed: ListedSession {
@@ -159,6 +180,11 @@ struct LifeRecord: Decodable {
         listed.isInterrupted = interrupted
         listed.isMidway = continues != nil
         listed.hasEnd = end != nil
+        listed.lastIndex = lastIndex ?? index
+        listed.isPinned = pinned ?? false
+        listed.isHalfway = isHalfway
+        listed.device = device
+        listed.openedAt = openedAt
         return listed
     }
 }

@@ -40,17 +40,23 @@ final class RealMachine: LifeMachine {
 
     let capturesChangesOnly = false
     let canReadMounted = false
+    let archivesWithMonitor = true
+    let knowsRoom = false
     let fileSystem: FileSystem
-    private let directory: FilePath
+    let directory: FilePath
     private let image: FilePath
-    private let base: FilePath
+    let base: FilePath
     private let mountPoint: FilePath
     /// What is activated: the image, or a loop device over it.
-    private let device: String
+    let device: String
     private let chunk: Int
     /// Whole sectors, in bytes: what is behind them in an image no device has.
     private let size: UInt64
     private var isMounted = false
+    /// Milliseconds after which the next command that deletes is killed.
+    var killsAfter: Int?
+    /// Whether it was.
+    var hasKilled = false
 
     init(_ history: History) throws {
         fileSystem = FileSystem.allCases[Int(history.seed % 4)]
@@ -88,7 +94,7 @@ final class RealMachine: LifeMachine {
 
     // MARK: What is there
 
-    private func activation() throws -> LifeRegistry.Activation? { try LifeRegistry.activation() }
+    func activation() throws -> LifeRegistry.Activation? { try LifeRegistry.activation() }
 
     func contents() throws -> [UInt8] {
         let path = try activation().map(\.origin)
@@ -98,8 +104,9 @@ final class RealMachine: LifeMachine {
 
     func sessions() throws -> [ListedSession] {
         let names = ((try? Files.list(base)) ?? []).filter { !$0.hasPrefix(".") }
-        return try names.map { try LifeRecord(base.appending($0)) }
+        let listed = try names.map { try LifeRecord(base.appending($0)) }
             .sorted { ($0.openedAt, $0.index) < ($1.openedAt, $1.index) }.map(\.listed)
+        return ListedSession.left(of: listed)
     }
 
     func place() throws -> ChainPosition? {
@@ -136,7 +143,7 @@ final class RealMachine: LifeMachine {
 
     // MARK: What dmsnap does
 
-    private func asked(_ arguments: String) throws -> String {
+    func asked(_ arguments: String) throws -> String {
         let output = try Shell.call("dmsnap \(arguments)")
         guard output.status == 0 else {
             throw Refusal(status: Int(output.status), message: output.err + output.out)
@@ -186,7 +193,8 @@ final class RealMachine: LifeMachine {
 
     func copied() throws -> [UInt8] { try Digest.of(directory.appending("copy"), size) }
 
-    func archive() throws -> Bool {
+    /// The monitor doesn't wait to be asked: all of them.
+    func archive(atMost count: Int) throws -> Bool {
         resumeMonitor()
         defer { try? stopMonitor() }
         let end = time(nil) + 20
@@ -222,11 +230,11 @@ final class RealMachine: LifeMachine {
         try stopMonitor()
     }
 
-    private func resumeMonitor() {
+    func resumeMonitor() {
         for process in Monitors.running { kill(process, SIGCONT) }
     }
 
-    private func stopMonitor() throws {
+    func stopMonitor() throws {
         try wait("the monitor holds no lock") {
             let running = Monitors.running
             for process in running { kill(process, SIGSTOP) }
@@ -343,10 +351,5 @@ final class RealMachine: LifeMachine {
         byte[0] ^= 1 << UInt8(bit % 8)
         try descriptor.write(byte, at: UInt64(bit / 8))
         try descriptor.close()
-    }
-
-    func dying(before number: Int, _ body: () throws -> Void) throws -> Bool {
-        try body()
-        return false
     }
 }

@@ -16,7 +16,9 @@ final class SimulatedMachine: LifeMachine {
 
     let capturesChangesOnly = true
     let canReadMounted = true
-    private let world: World
+    let archivesWithMonitor = false
+    let knowsRoom = true
+    let world: World
     private var path: FilePath
     private let isImage: Bool
     private let chunk: ChunkSize
@@ -35,13 +37,19 @@ final class SimulatedMachine: LifeMachine {
         copy = world.directory.path.appending("copy")
         world.kernel.keepsBeginnings = true
         world.kernel.mergeSpeed = 0
-        // Threads of its own are more than a few kibibytes are worth.
         try Files.makeDirectory(world.layout.configuration.removingLastComponent())
-        try Files.replace(world.layout.configuration, with: Array("[archive]\nthreads = 1\n".utf8))
+        try configure("")
+    }
+
+    /// - Parameter rule: of `[retention]`.
+    func configure(_ rule: String) throws {
+        // Threads of its own are more than a few kibibytes are worth.
+        let text = "[archive]\nthreads = 1\n[retention]\n\(rule)\n"
+        try Files.replace(world.layout.configuration, with: Array(text.utf8))
     }
 
     /// What dmsnap refuses is a refusal; its own faults are not.
-    private func asked<Result>(_ body: () throws -> Result) throws -> Result {
+    func asked<Result>(_ body: () throws -> Result) throws -> Result {
         do {
             return try body()
         } catch let error as SessionsError {
@@ -51,7 +59,7 @@ final class SimulatedMachine: LifeMachine {
     }
 
     /// As the registry has it, parsed when that has changed.
-    private func activation() throws -> Activation? {
+    func activation() throws -> Activation? {
         let path = world.layout.registry
         let bytes = try Files.exists(path) ? Files.read(path) : []
         if bytes != registry.bytes {
@@ -72,7 +80,7 @@ final class SimulatedMachine: LifeMachine {
     }
 
     func sessions() throws -> [ListedSession] {
-        try records().map { session in
+        let listed = try records().map { session in
             let record = session.record
             var listed = ListedSession(
                 name: record.name.text, store: "\(record.activation)-cow-\(record.store)",
@@ -84,8 +92,14 @@ final class SimulatedMachine: LifeMachine {
             listed.isInterrupted = record.interrupted
             listed.isMidway = record.continues != nil
             listed.hasEnd = record.end != nil
+            listed.lastIndex = record.lastIndex ?? record.index
+            listed.isPinned = record.isPinned
+            listed.isHalfway = Files.exists(Layout.restoring(in: session.directory))
+            listed.device = record.device.text
+            listed.openedAt = record.openedAt.ISO8601Format()
             return listed
         }
+        return ListedSession.left(of: listed)
     }
 
     /// As `Catalogue.sessions` gives them, but that what was read already isn't parsed again.
@@ -169,10 +183,10 @@ final class SimulatedMachine: LifeMachine {
 
     func copied() throws -> [UInt8] { try world.kernel.bytes(of: copy) }
 
-    func archive() throws -> Bool {
+    func archive(atMost count: Int) throws -> Bool {
         let archiver = try world.service().archiver
         var isWhole = true
-        for session in try archiver.unarchived() {
+        for session in try archiver.unarchived().prefix(count) {
             do {
                 try archiver.archive(session)
             } catch {
@@ -281,7 +295,7 @@ final class SimulatedMachine: LifeMachine {
         return true
     }
 
-    private func directory(_ session: ListedSession) -> FilePath {
+    func directory(_ session: ListedSession) -> FilePath {
         world.layout.defaultSessions.appending(session.name)
     }
 
@@ -302,13 +316,17 @@ final class SimulatedMachine: LifeMachine {
 
     // MARK: What happens to a process
 
-    func dying(before number: Int, _ body: () throws -> Void) throws -> Bool {
+    func dying(
+        before number: Int, _ body: () throws -> Void, halfway: () throws -> Void
+    ) throws -> Bool {
         var result = Result<Void, any Error>.success(())
         let last = Steps.dying(before: number) { result = Result { try body() } }
         guard !last.isEmpty else {
             try result.get()
             return false
         }
+        try configure("")
+        try halfway()
         if number & 1 == 1 {
             world.kernel.reboot()
         } else {
@@ -317,6 +335,8 @@ final class SimulatedMachine: LifeMachine {
                 try world.service().recover(activation.id)
             }
         }
+        // The monitor's start.
+        if let failure = try world.service().keeper.recover().first { throw failure }
         for _ in 0..<50 {
             try monitor()
             guard try activation()?.merge != nil else { break }
