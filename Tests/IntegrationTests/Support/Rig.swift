@@ -243,8 +243,8 @@ struct Rig {
         // A test may have taken it down by other ways than this.
         let armed = origin.path.flatMap { Files.exists(FilePath($0)) ? $0 : nil }
         let path = armed ?? device
-        if kind == .block { try await sh("blockdev --flushbufs \(device)") }
-        let line = try await sh("sha256sum < \(quoted(path))")
+        let flush = kind == .block ? "blockdev --flushbufs \(device); " : ""
+        let line = try await sh("\(flush)b2sum --length=256 < \(quoted(path))")
         return String(line.prefix(64))
     }
 }
