@@ -64,7 +64,11 @@ extension Retention {
             }
             return bySource.sorted { $0.key < $1.key }.map { source, chains in
                 let path = source.path
-                let chains = chains.sorted { $0[0].record.openedAt < $1[0].record.openedAt }
+                let chains = chains.sorted {
+                    let (one, other) = ($0[0].record, $1[0].record)
+                    // In one order, also where they began in the same second.
+                    return (one.openedAt, one.chain) < (other.openedAt, other.chain)
+                }
                 let name = chains[chains.count - 1][0].record.deviceName
                 return Device(
                     path: path, rules: retention.settings.rules(path: path, name: name),
