@@ -14,6 +14,7 @@ SWIFT   ?= swift
 RELEASE  = .build/release
 STAGE    = .build/stage
 RESULTS  = .build/results
+TESTS    = .build/debug/dmsnapPackageTests.xctest --testing-library swift-testing
 RELEASE_FLAGS = -c release --static-swift-stdlib -Xswiftc -static-stdlib
 # Debug builds, but optimized: simulations then take a tenth of the time. (Tests themselves are not, which
 # Package.swift sees to.)
@@ -50,26 +51,27 @@ build: ## Build the program, the C library, and everything that is installed.
 	$(SWIFT) build $(RELEASE_FLAGS) --product dmsnap
 	$(SWIFT) build $(RELEASE_FLAGS) --product dmsnap-c -Xlinker -L$(STATIC_RUNTIME)
 
-unit: ## Run the tests that need no device-mapper and no root.
+.PHONY: tests units
+tests:
 	$(SWIFT) build $(TEST_FLAGS) --build-tests
-	$(SWIFT) test $(TEST_FLAGS) --skip-build --skip IntegrationTests --skip RebootTests \
-	    --skip '^SessionsTests' --skip '^MonitorTests'
-	# In a process of their own: their simulated deaths reach into libc's calls.
-	$(SWIFT) test $(TEST_FLAGS) --skip-build --filter '^SessionsTests' --filter '^MonitorTests'
 
-integration: build stage ## Run the tests on the kernel's own device-mapper, in User-Mode Linux.
-	$(SWIFT) build $(TEST_FLAGS) --build-tests
+units:
+	$(TESTS) --skip IntegrationTests --skip RebootTests --skip '^SessionsTests' --skip '^MonitorTests'
+	@# In a process of their own: their simulated deaths reach into libc's calls.
+	$(TESTS) --filter '^SessionsTests' --filter '^MonitorTests'
+
+unit: tests units ## Run the tests that need no device-mapper and no root.
+
+integration: stage tests ## Run the tests on the kernel's own device-mapper, in User-Mode Linux.
 	Tests/integrate $(SUITE)
 
-soak: build stage ## Cut the power at every moment of recorded workloads (hours; DMSNAP_CUTS=N for a part).
-	$(SWIFT) build $(TEST_FLAGS) --build-tests
+soak: stage tests ## Cut the power at every moment of recorded workloads (hours; DMSNAP_CUTS=N for a part).
 	Tests/soak
 
-lives: build stage ## Live random lives of a device (hours; DMSNAP_LIVES=N simulated, DMSNAP_REAL_LIVES=N not).
-	$(SWIFT) build $(TEST_FLAGS) --build-tests
+lives: stage tests ## Live random lives of a device (hours; DMSNAP_LIVES=N simulated, DMSNAP_REAL_LIVES=N not).
 	Tests/lives
 
-xfstests: build stage ## Run xfstests on activated devices, and restore every session (XFSTESTS=DIR, a built one).
+xfstests: stage ## Run xfstests on activated devices, and restore every session (XFSTESTS=DIR, a built one).
 	$(SWIFT) build $(TEST_FLAGS) --product vm
 	XFSTESTS="$(XFSTESTS)" Tests/xfstests/run
 
@@ -79,10 +81,12 @@ fuzz: ## Throw hostile input at the readers, for FUZZ_SECONDS each (default: unt
 sanitize: ## Run the unit and simulation tests under the address and the thread sanitizer.
 	Tests/sanitize
 
-test: FUZZ_SECONDS = 3
-test: setup check unit fuzz integration ## Do all set-up and pass every test.
+test: setup check tests ## Do all set-up and pass every test.
+	@# Each of these keeps one processor busy: the compiler optimizes a module as a whole.
+	@$(MAKE) --no-print-directory -j3 --output-sync FUZZ_SECONDS=3 units fuzz stage
+	Tests/integrate
 
-demo: setup build stage ## Do all set-up and show the main job in User-Mode Linux.
+demo: setup stage ## Do all set-up and show the main job in User-Mode Linux.
 	$(SWIFT) build $(TEST_FLAGS) --product vm
 	Tests/demo
 
@@ -92,12 +96,12 @@ check: ## Check format and documentation comments.
 fmt: ## Format the sources.
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
 
-vm: setup build stage ## Open a shell in the machine in which the tests run.
+vm: setup stage ## Open a shell in the machine in which the tests run.
 	$(SWIFT) build $(TEST_FLAGS) --product vm
 	Tests/vm-shell
 
 .PHONY: stage
-stage:
+stage: build
 	@rm -rf $(STAGE)
 	@$(MAKE) --no-print-directory install DESTDIR=$(STAGE) PREFIX=/usr
 
@@ -153,7 +157,7 @@ uninstall: ## Take away what `make install` copied, if nothing is activated; ses
 	    $(DESTDIR)$(MANDIR)/man8/dmsnap.8 $(DESTDIR)$(MANDIR)/man8/mount.dmsnap.8 \
 	    $(DESTDIR)$(MANDIR)/man5/dmsnap.toml.5
 
-bench: setup build stage ## Measure dmsnap beside fio, dd, pigz, dmsetup and LVM (ONLY=part; installs fio and pigz).
+bench: setup stage ## Measure dmsnap beside fio, dd, pigz, dmsetup and LVM (ONLY=part; installs fio and pigz).
 	@for package in fio pigz; do \
 	    command -v $$package > /dev/null || apt-get install -y -qq $$package > /dev/null; done
 	$(SWIFT) build -c release --product bench

@@ -174,7 +174,9 @@ import Testing
             let text = failure.resume.map { "\($0)" }
             let point = text.flatMap { ResumePoint($0) }
             #expect(point == failure.resume)
-            // The same is said when nothing comes.
+            // The same is said when nothing comes, and what is there stays.
+            _ = try pair.receive([])
+            _ = try pair.receive(Array("nonsense".utf8))
             let idle = try pair.receive([], resuming: true)
             guard case .transfer(let same)? = idle.error else { throw Unexpected("no point") }
             let pieces = (point?.offset ?? 0) / UInt64(Self.piece)

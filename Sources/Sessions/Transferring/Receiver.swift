@@ -48,7 +48,6 @@ public struct Receiver: Sendable {
         }
         try lock.holding {
             let base = try TrustedPath.ours(base)
-            if !isResuming { try discardAll(in: base) }
             var stream = TransferInput(input, isCancelled: control.isCancelled)
             var sink: (any ArchiveSink)?
             do {
@@ -118,6 +117,8 @@ public struct Receiver: Sendable {
                     "the stream goes on with session \(name); receive it with --resume",
                     isDamage: true))
         }
+        // Not before there is something in its place.
+        if !isResuming { try discardAll(in: base) }
         if let room = lifecycle.room(in: base),
             room.free.bytes < room.reserve.bytes &+ (head.bytes - head.offset)
         {
