@@ -83,7 +83,7 @@ sanitize: ## Run the unit and simulation tests under the address and the thread 
 
 test: setup check tests ## Do all set-up and pass every test.
 	@# Each of these keeps one processor busy: the compiler optimizes a module as a whole.
-	@$(MAKE) --no-print-directory -j3 --output-sync FUZZ_SECONDS=3 units fuzz stage
+	@$(MAKE) --no-print-directory -j2 --output-sync FUZZ_SECONDS=3 units fuzz stage
 	Tests/integrate
 
 demo: setup stage ## Do all set-up and show the main job in User-Mode Linux.

@@ -59,7 +59,7 @@ extension Environment {
 
 /// Looks again until it is so, for at most ten seconds.
 func eventually(_ condition: () throws -> Bool) async throws -> Bool {
-    let end = ContinuousClock.now + .seconds(10)
+    let end = ContinuousClock.now + .seconds(60)
     while ContinuousClock.now < end {
         if try condition() { return true }
         try await Task.sleep(for: .milliseconds(10))
