@@ -160,7 +160,13 @@ extension IntegrationTests {
                             udevadm settle
                             echo /dev/$(ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/*/*/*/block)
                             """,
-                        detach: "modprobe -r scsi_debug")),
+                        // udev looks at what was just closed.
+                        detach: """
+                            for i in $(seq 50); do
+                                modprobe -r scsi_debug 2> /dev/null && break; sleep 0.2
+                            done
+                            [ ! -e $device ]
+                            """)),
             ]
         }
 
