@@ -4,7 +4,8 @@ extension ArchiveReader {
     /// How many bytes the archive has.
     package var archiveBytes: UInt64 { file.footer.archiveLength }
 
-    /// Visits the archive's bytes in their order, in pieces of so many, the last one shorter, and checks in the end that they are those that were written.
+    /// Visits the archive's bytes in their order, in pieces of so many, the last one shorter, and checks in
+    /// the end that they are those that were written.
     ///
     /// - Parameter visit: called with a piece and where it begins.
     /// - Throws: `ArchiveError`, after the last piece where one of them was damaged; what `visit` throws.

@@ -50,7 +50,7 @@ public struct Aftercare: Sendable {
             guard let lock = try FileLock.takeIfFree(catalogue.layout.afterLock) else { return }
             try lock.holding {
                 while let next = waiting().first(where: isDue) {
-                    report(try run(for: next.session, next.note))
+                    if let outcome = try run(for: next.session, next.note) { report(outcome) }
                 }
             }
         }
@@ -110,7 +110,8 @@ public struct Aftercare: Sendable {
         return note
     }
 
-    private func run(for session: Session, _ before: Note?) throws -> Outcome {
+    /// - Returns: nil where the session was deleted before it was held: nothing was run.
+    private func run(for session: Session, _ before: Note?) throws -> Outcome? {
         let name = session.record.name
         var note = before ?? Note()
         note.failure = nil
@@ -126,8 +127,9 @@ public struct Aftercare: Sendable {
         } catch {
             note.failure = "\(error)"
         }
-        // It may have been deleted before it was held.
-        guard Files.exists(session.directory) else { return .succeeded(name) }
+        guard Files.exists(session.directory) else {
+            return note.failure == nil ? .succeeded(name) : nil
+        }
         guard let reason = note.failure else {
             try Files.replace(Layout.after(in: session.directory), with: JSON.encode(note))
             return .succeeded(name)
