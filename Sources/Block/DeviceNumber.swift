@@ -66,6 +66,9 @@ public struct FileStatus: Sendable {
     public let owner: UInt32
     /// The mode's low twelve bits.
     public let permissions: UInt32
+    /// When the contents were changed last, and when anything about the file was, in nanoseconds since
+    /// 1970; 0 for a device.
+    public let modified, changed: Int64
 
     /// A block device's node, from what matters of it.
     public init(blockDevice number: DeviceNumber) {
@@ -77,6 +80,8 @@ public struct FileStatus: Sendable {
         allocated = ByteCount(0)
         owner = 0
         permissions = 0o600
+        modified = 0
+        changed = 0
     }
 
     /// - Parameter follow: whether a symbolic link stands for what it points to.
@@ -105,5 +110,14 @@ public struct FileStatus: Sendable {
         allocated = ByteCount(UInt64(max(0, status.st_blocks)) * 512)
         owner = status.st_uid
         permissions = UInt32(status.st_mode & 0o7777)
+        modified = Self.nanoseconds(status.st_mtim)
+        changed = Self.nanoseconds(status.st_ctim)
+    }
+
+    private static func nanoseconds(_ time: timespec) -> Int64 {
+        // A file system may have any number there.
+        let (seconds, isTooMuch) = Int64(time.tv_sec).multipliedReportingOverflow(by: 1_000_000_000)
+        let (sum, isMore) = seconds.addingReportingOverflow(Int64(time.tv_nsec))
+        return isTooMuch || isMore ? 0 : sum
     }
 }

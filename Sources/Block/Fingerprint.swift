@@ -38,6 +38,9 @@ public struct Fingerprint: Hashable, Sendable {
     /// Blocks spread over the device; none in a fingerprint that was made without, or before there
     /// were any.
     public var samples: [Place]
+    /// Of an image the file itself, from before the rest was read; nil of a disk, and where that can't
+    /// be told. No two that `agree` need have the same.
+    public var file: FileStamp?
 
     /// A fingerprint, from its parts.
     public init(size: ByteCount, contents: Contents, places: [Place], samples: [Place] = []) {
@@ -99,6 +102,13 @@ extension Fingerprint {
         return size.bytes == 0 || pairs.contains { one, _ in one.offset == 0 }
     }
 
+    /// Whether both are of one image file that nobody has written to in between: not only likely, as
+    /// where they agree, but sure.
+    public func isOfSameWrite(as other: Fingerprint) -> Bool {
+        guard let file, let earlier = other.file else { return false }
+        return file == earlier && file.isExact
+    }
+
     /// The places and samples, of those that both have, whose bytes differ; sorted.
     ///
     /// - Parameter isToCompare: lets a range of bytes through; the others count as equal.
@@ -123,7 +133,7 @@ extension Fingerprint {
 
 extension Fingerprint: Codable {
     private enum CodingKeys: String, CodingKey {
-        case size, contents, places, samples
+        case size, contents, places, samples, file
         /// Until there were `places`: the CRC-32s of `regions(of:)`, in their order.
         case checksums
     }
@@ -134,6 +144,7 @@ extension Fingerprint: Codable {
         size = try container.decode(ByteCount.self, forKey: .size)
         contents = try container.decode(Contents.self, forKey: .contents)
         samples = try Self.decode(.samples, from: container) ?? []
+        file = try container.decodeIfPresent(FileStamp.self, forKey: .file)
         if let found = try Self.decode(.places, from: container) {
             places = found
             return
@@ -157,13 +168,14 @@ extension Fingerprint: Codable {
         }
     }
 
-    /// As `size`, `contents`, `places`, and `samples` if there are any.
+    /// As `size`, `contents`, `places`, and `samples` and `file` if there are any.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(size, forKey: .size)
         try container.encode(contents, forKey: .contents)
         try container.encode(Self.numbers(places), forKey: .places)
         if !samples.isEmpty { try container.encode(Self.numbers(samples), forKey: .samples) }
+        try container.encodeIfPresent(file, forKey: .file)
     }
 
     /// Offset, length and checksum of one after the other: a registry is read often, and a hundred

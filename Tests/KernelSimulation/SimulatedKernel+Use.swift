@@ -47,12 +47,20 @@ extension SimulatedKernel {
 
     /// A loop device attached by hand, to the whole file or with an offset.
     package func attachByHand(
-        _ file: FilePath, as index: UInt32, isWhole: Bool = true, isReadOnly: Bool = false
+        _ file: FilePath, as index: UInt32, isWhole: Bool = true, isReadOnly: Bool = false,
+        isPassing: Bool = false
     ) throws {
         let found = try attach(file)
         loops[index] = loops.removeValue(forKey: found.number.minor)
         loops[index]?.isWhole = isWhole
         loops[index]?.isReadOnly = isReadOnly
+        loops[index]?.isPassing = isPassing
+    }
+
+    /// The last one who had a loop device open has closed it.
+    package func letGo(ofLoop index: UInt32) {
+        guard let loop = loops.removeValue(forKey: index) else { return }
+        try? loop.file.close()
     }
 
     /// Everything that is attached or loaded, for tests that nothing is left.

@@ -25,6 +25,7 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         var inode: UInt64
         var isWhole = true
         var isReadOnly = false
+        var isPassing = false
     }
 
     struct Mapped {
@@ -258,6 +259,15 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     package func holders(of file: FilePath) throws(SystemError) -> [FilePath] {
         let status = try FileStatus(file)
         return try loops(onInode: status.inode, fileSystem: status.fileSystem).map(\.path)
+    }
+
+    package func isPassing(loop: FilePath) -> Bool {
+        number(of: loop).flatMap { loops[$0.minor]?.isPassing } ?? false
+    }
+
+    package func stamp(of image: FilePath) -> FileStamp? {
+        // Who writes to it past the machine waits for the clock's next tick.
+        (try? FileStatus(image)).map { FileStamp($0) }
     }
 
     package func use(ofImage path: FilePath) throws(SystemError) -> String? { imageUse(path) }

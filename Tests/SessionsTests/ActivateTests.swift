@@ -97,6 +97,37 @@ import Testing
         #expect(error?.exitStatus == .busy)
     }
 
+    @Test("A loop device that goes by itself is waited for, unless somebody uses it")
+    func passing() throws {
+        let world = try World()
+        let image = try world.image()
+        try world.kernel.attachByHand(image, as: 3, isPassing: true)
+        var waits = 0
+        world.kernel.whenPaused = {
+            waits += 1
+            if waits == 3 { world.kernel.letGo(ofLoop: 3) }
+        }
+        try world.activate(image)
+        #expect(waits == 3)
+        let name = try world.session()
+        try world.service().deactivate(image.string)
+        waits = 0
+        try world.kernel.attachByHand(image, as: 3, isPassing: true)
+        _ = try world.service().restore(RestoreRequest(session: name))
+        #expect(waits == 3)
+        // One that stays does stay, and one that is in use is.
+        try world.kernel.attachByHand(image, as: 3)
+        #expect(try world.service().restoreError(name)?.exitStatus == .busy)
+        world.kernel.letGo(ofLoop: 3)
+        try world.kernel.attachByHand(image, as: 3, isPassing: true)
+        world.kernel.mountDisk(world.kernel.nodeOfLoop(3))
+        waits = 0
+        #expect(throws: SessionsError.self) { try world.activate(image) }
+        #expect(try world.service().restoreError(name)?.exitStatus == .busy)
+        #expect(waits == 0)
+        world.kernel.whenPaused = {}
+    }
+
     @Test("A path that is not UTF-8 is refused, by whatever name, before anything is touched")
     func notText() throws {
         let world = try World()

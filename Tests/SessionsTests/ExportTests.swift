@@ -27,12 +27,12 @@ import Testing
         return note
     }
 
-    private func stamp() throws -> ExportNote.Stamp {
+    private func stamp() throws -> FileStamp {
         if !Files.exists(image) { _ = try directory.file("image", [1, 2, 3]) }
-        return ExportNote.Stamp(try FileTree.Entry(image))
+        return FileStamp(try FileTree.Entry(image))
     }
 
-    private func basis(_ note: ExportNote?, _ image: ExportNote.Stamp?) -> ExportBasis? {
+    private func basis(_ note: ExportNote?, _ image: FileStamp?) -> ExportBasis? {
         ExportBasis(note, image: image, chain: "chain", size: size)
     }
 
@@ -49,7 +49,7 @@ import Testing
         #expect(try basis(note(chain: "another"), now) == nil)
         #expect(
             ExportBasis(try note(), image: now, chain: "chain", size: ByteCount(6 << 20)) == nil)
-        let coarse = ExportNote.Stamp(
+        let coarse = FileStamp(
             inode: now.inode, size: now.size, modified: now.modified, changed: 5_000_000_000)
         #expect(
             try basis(note { $0.image = coarse }, coarse)

@@ -1,4 +1,5 @@
 import Block
+import Glibc
 import KernelSimulation
 import Restore
 import StoreTesting
@@ -230,6 +231,101 @@ import Testing
             let before = try world.kernel.bytes(of: disk)
             #expect(try world.service().restoreError(name)?.exitStatus == .damaged, "\(what)")
             #expect(try world.kernel.bytes(of: disk) == before, "\(what)")
+        }
+    }
+
+    /// Past everybody, where no sample is and no session has anything.
+    private func writeUnseen(_ path: FilePath, _ world: World) throws {
+        // Until the clock by which files are changed has gone on.
+        usleep(20_000)
+        let baseline = try #require(world.sessions().first).record.baseline
+        let seen = baseline.places + baseline.samples
+        let offset = try #require(
+            (4096..<baseline.size.bytes).first { byte in
+                !seen.contains { $0.range.contains(byte) }
+            })
+        let old = try world.kernel.bytes(of: path)[Int(offset)]
+        try TemporaryDirectory.patch(path, at: Int64(offset), [~old])
+    }
+
+    /// Much of which is in no sample.
+    private static let size = 8 << 20
+
+    private func condition(_ world: World, _ name: String) throws -> [String] {
+        let outcome = try world.service().restore(RestoreRequest(session: name))
+        #expect(outcome.isProven)
+        return outcome.conditions
+    }
+
+    @Test(
+        "Of a disk that was not activated for a time nobody can know, of an image its file's time tells",
+        arguments: [true, false], [false, true])
+    func unwatched(isImage: Bool, isWritten: Bool) throws {
+        for isActivatedAgain in [false, true] {
+            let world = try World()
+            let path = try isImage ? world.image(size: Self.size) : world.disk(size: Self.size)
+            try world.activate(path)
+            let name = try session(world)
+            #expect(try condition(world, name) == [])
+            let second = try session(world)
+            try world.service().deactivate(path.string)
+            if isWritten { try writeUnseen(path, world) }
+            if isActivatedAgain { try world.activate(path) }
+            let expected =
+                isImage && !isWritten
+                ? [] : ["nothing wrote to it after session \(second) while it was not activated"]
+            #expect(try condition(world, second) == expected)
+            // It is a matter of what lies before, too, and of what a restore has changed meanwhile.
+            #expect(try condition(world, name) == expected)
+        }
+    }
+
+    @Test("A session after such a time knows nothing of it")
+    func watchedAgain() throws {
+        let (world, disk) = try armed()
+        let first = try session(world)
+        try world.service().deactivate(disk.string)
+        try world.activate(disk)
+        let second = try session(world)
+        #expect(try condition(world, second) == [])
+        #expect(try condition(world, first).count == 1)
+    }
+
+    @Test(
+        "What was armed at a boot and kept nothing was not watched until then",
+        arguments: [true, false], [false, true])
+    func unwatchedBoot(isImage: Bool, isWritten: Bool) throws {
+        let world = try World()
+        let path = try isImage ? world.image(size: Self.size) : world.disk(size: Self.size)
+        try world.activate(path)
+        let name = try session(world)
+        world.kernel.reboot()
+        if isWritten { try writeUnseen(path, world) }
+        for (_, result) in try world.service().assembleAll() { _ = try result.get() }
+        #expect(try condition(world, name).isEmpty == (isImage && !isWritten))
+    }
+
+    @Test("What a restore that was cut short left is gone on with under a condition")
+    func resumed() throws {
+        func prepared() throws -> (world: World, disk: FilePath, name: String) {
+            let world = try World()
+            let disk = try world.disk(size: Self.size)
+            try world.activate(disk)
+            let name = try session(world)
+            try world.service().deactivate(disk.string)
+            return (world, disk, name)
+        }
+        let (whole, _, name) = try prepared()
+        let steps = try Steps.counting {
+            _ = try whole.service().restore(RestoreRequest(session: name))
+        }.changes
+        for step in 1...steps {
+            let (world, disk, name) = try prepared()
+            let what = Steps.dying(before: step) {
+                _ = try world.service().restore(RestoreRequest(session: name))
+            }
+            try writeUnseen(disk, world)
+            #expect(try condition(world, name).isEmpty == false, "\(what)")
         }
     }
 

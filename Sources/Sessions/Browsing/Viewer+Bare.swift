@@ -32,7 +32,7 @@ extension Viewer {
         let source = try workshop.source(path)
         let ground = Ground(
             number: source.number, size: session.record.size, sector: source.sector,
-            sources: sources, conditions: before?.route.conditions ?? [],
+            sources: sources, conditions: before?.conditions ?? [],
             lifted: before?.lifted ?? [], hold: source.loop)
         return try view(
             names, over: ground, ChunkSize(session.record.chunkSize), session, workshop, control)
@@ -43,7 +43,7 @@ extension Viewer {
         let use: String?
         switch try kernel.status(path).kind {
         case .regular:
-            use = try kernel.holders(of: path).first { loop in
+            use = try stack.settledHolders(of: path).first { loop in
                 let uses = try stack.uses(of: FileStatus(loop).deviceNumber)
                 return uses.isEmpty || !uses.allSatisfy(isView)
             }.map { "it is attached to \($0)" }

@@ -192,12 +192,28 @@ struct Catalogue: Sendable {
     ///
     /// The fingerprint alone may not show it, and after a deactivation the session is all that is left.
     func forgetEnd(before place: ChainPlace) throws(SessionsError) {
-        let last = readable(in: try baseDirectories()).last { session in
+        guard let last = try last(before: place), last.record.end != nil else { return }
+        try change(last) { $0.end = nil }
+    }
+
+    /// Notes that for a time after the session before an activation's next one nobody would have seen a
+    /// write to the device: what is restored through it then hangs on there having been none.
+    ///
+    /// - Parameter now: what the device is at the end of that time; nothing is noted where it is surely
+    ///   what it was.
+    func noteUnwatched(
+        before place: ChainPlace, until now: Fingerprint? = nil
+    ) throws(SessionsError) {
+        guard let last = try last(before: place), last.record.unwatchedAfter != true else { return }
+        if let now, let end = last.record.end, now.isOfSameWrite(as: end) { return }
+        try change(last) { $0.unwatchedAfter = true }
+    }
+
+    private func last(before place: ChainPlace) throws(SessionsError) -> Session? {
+        readable(in: try baseDirectories()).last { session in
             session.record.chain == place.id
                 && session.record.places.upperBound == place.index - 1
         }
-        guard let last, last.record.end != nil else { return }
-        try change(last) { $0.end = nil }
     }
 
     /// The chain that a device which is being activated goes on with: that of its last session, if

@@ -38,6 +38,10 @@ struct Chain: Sendable {
         case interrupted(SessionName)
         /// Something was seen that may have been a write past the origin.
         case doubt(SessionName, String)
+        /// For a time after this session nobody would have seen a write.
+        case unwatched(after: SessionName)
+        /// The restore of this session was cut short, and goes on.
+        case resumed(SessionName)
     }
 
     /// What restoring a session takes.
@@ -90,6 +94,7 @@ struct Chain: Sendable {
             if let broken = member.broken { obstacles.append(.broken(member.name, broken)) }
             if member.interrupted { conditions.append(.interrupted(member.name)) }
             if let doubt = member.doubt { conditions.append(.doubt(member.name, doubt)) }
+            if member.unwatchedAfter == true { conditions.append(.unwatched(after: member.name)) }
         }
         for (member, following) in zip(taken, taken.dropFirst())
         where following.index != member.places.upperBound + 1 {
@@ -151,6 +156,10 @@ extension Chain.Condition: CustomStringConvertible {
         case .interrupted(let name):
             "nothing wrote to it between the crash that cut session \(name) short and the boot after"
         case .doubt(_, let what): what
+        case .unwatched(let name):
+            "nothing wrote to it after session \(name) while it was not activated"
+        case .resumed(let name):
+            "nothing else wrote to it since the restore of session \(name) was cut short"
         }
     }
 }

@@ -80,6 +80,9 @@ public struct SessionRecord: Sendable, Codable {
     /// Something that can't be known was seen, as a program that had the device itself open: what
     /// a restore says is under that condition.
     public var doubt: String?
+    /// For a time after its end nothing would have captured what was written to the device, and only
+    /// samples tell that nothing was; nil as false, which earlier records don't have.
+    public var unwatchedAfter: Bool?
     /// The device when the store was armed.
     public var baseline: Fingerprint
     /// The device at the session's end; of the chain's last session, kept up by restores.

@@ -153,6 +153,18 @@ public struct HostKernel: Kernel {
         try LoopDevice.holders(ofFileAt: file).map(\.loop.path)
     }
 
+    /// From sysfs.
+    public func isPassing(loop: FilePath) -> Bool {
+        guard let name = loop.lastComponent else { return false }
+        return Sysfs.attribute(FilePath("/sys/block").appending(name).appending("loop/autoclear"))
+            == "1"
+    }
+
+    /// From stat(2), after some milliseconds where it was written to just now.
+    public func stamp(of image: FilePath) -> FileStamp? {
+        (try? FileStamp.settled(image)) ?? nil
+    }
+
     /// From /proc/swaps, and fcntl(2)'s locks.
     public func use(ofImage path: FilePath) throws(SystemError) -> String? {
         if try FileUse.isSwappedOn(path) { return "it is swapped on" }

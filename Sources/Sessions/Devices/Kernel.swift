@@ -67,6 +67,11 @@ public protocol Kernel: Sendable {
     ) throws(SystemError) -> [AttachedLoop]
     /// The nodes of loop devices that have this file, as far as an ordinary user can tell, too.
     func holders(of file: FilePath) throws(SystemError) -> [FilePath]
+    /// Whether a loop device goes by itself as soon as nobody has it open.
+    func isPassing(loop: FilePath) -> Bool
+    /// What an image's file is, from a moment after which every write to it bears another time; nil where
+    /// that can't be told.
+    func stamp(of image: FilePath) -> FileStamp?
     /// What else uses an image file than loop devices: swap, another program's lock; nil if nothing.
     func use(ofImage path: FilePath) throws(SystemError) -> String?
     /// Whether a loop device reads and writes its file past the page cache.
@@ -114,6 +119,18 @@ public struct AttachedLoop: Sendable {
 }
 
 extension Kernel {
+    /// What a device holds, with samples of all of it; of an image also what the file itself is.
+    ///
+    /// - Parameter image: the file that the device is over, or that it is itself; nil of a disk.
+    func look(_ path: FilePath, image: FilePath?) throws(SystemError) -> Fingerprint {
+        // First: whatever is written from here on shows in the file, if not in the samples. One that has
+        // lost its name has none; then nothing is sure.
+        let file = image.flatMap { stamp(of: $0) }
+        var found = try fingerprint(path, samples: true)
+        found.file = file
+        return found
+    }
+
     /// Loop devices that this file is attached to, wholly or a part of it, by whatever path.
     func loops(on file: FilePath) throws(SystemError) -> [AttachedLoop] {
         let status = try FileStatus(file)

@@ -90,8 +90,8 @@ extension Stack {
         return Quiet(
             status: status, held: try status?.chunksTaken(chunk: chunkSize(activation).sectors),
             writes: writes,
-            fingerprint: try kernel.fingerprint(
-                FilePath(MapperNames.origin(activation).path), samples: true))
+            fingerprint: try kernel.look(
+                FilePath(MapperNames.origin(activation).path), image: activation.image))
     }
 
     /// A store that is to take over, and what it is attached to.

@@ -125,6 +125,37 @@ struct Stack: Sendable {
 
     // MARK: Who uses it
 
+    /// The loop devices that an image is attached to, when those have gone that go by themselves and that
+    /// nobody uses: udev still looks at one that was mounted just now.
+    ///
+    /// - Parameter kept: one that somebody keeps for us.
+    func settledLoops(
+        on image: FilePath, but kept: FilePath? = nil
+    ) throws -> [AttachedLoop] {
+        try settled({ try kernel.loops(on: image) }, \.path, but: kept)
+    }
+
+    /// The same, as far as an ordinary user can tell.
+    func settledHolders(of image: FilePath) throws -> [FilePath] {
+        try settled({ try kernel.holders(of: image) }, \.self, but: nil)
+    }
+
+    private func settled<Loop>(
+        _ find: () throws -> [Loop], _ path: (Loop) -> FilePath, but kept: FilePath?
+    ) throws -> [Loop] {
+        for _ in 0..<100 {
+            let found = try find()
+            let isSettled = try found.allSatisfy { loop in
+                let loop = path(loop)
+                return try loop == kept || !kernel.isPassing(loop: loop)
+                    || !uses(of: kernel.status(loop).deviceNumber).isEmpty
+            }
+            if isSettled { return found }
+            kernel.pause(milliseconds: 50)
+        }
+        return try find()
+    }
+
     /// What keeps a device in use: mounts anywhere, swap, devices built on it.
     func uses(of number: DeviceNumber) throws(SessionsError) -> [DeviceUse] {
         do {

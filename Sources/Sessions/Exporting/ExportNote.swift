@@ -6,14 +6,6 @@ import SystemPackage
 /// It saves work and proves nothing. Where it doesn't fit the image everything is compared, and what the
 /// image holds in the end is held against the session in either case.
 struct ExportNote: Codable {
-    /// What a file is and when it was changed last; nobody can set the latter.
-    struct Stamp: Codable, Hashable {
-        let inode, size: UInt64
-        /// In nanoseconds since 1970.
-        let modified, changed: Int64
-
-    }
-
     /// The form of this note; one that isn't known is taken for none.
     static let currentVersion = 1
 
@@ -25,7 +17,7 @@ struct ExportNote: Codable {
     /// The session that began when the device was what the image is; nil while it is written to.
     var session: SessionName?
     /// The image then.
-    var image: Stamp?
+    var image: FileStamp?
 
     /// Where it is.
     static func path(beside image: FilePath) -> FilePath {
@@ -59,7 +51,7 @@ enum ExportBasis: Equatable {
     ///   - note: what lies beside the image.
     ///   - image: the image now; nil if there is none.
     /// - Returns: nil of an image that is no export of this chain's.
-    init?(_ note: ExportNote?, image: ExportNote.Stamp?, chain: String, size: ByteCount) {
+    init?(_ note: ExportNote?, image: FileStamp?, chain: String, size: ByteCount) {
         guard let image else {
             self = .nothing
             return
@@ -71,7 +63,7 @@ enum ExportBasis: Equatable {
         }
         if noted != image {
             self = .unknown("it was changed or copied since")
-        } else if noted.changed.isMultiple(of: 1_000_000_000) {
+        } else if !noted.isExact {
             // To the second, or to two: a change right after the export would not be seen.
             self = .unknown("its file system doesn't keep exact times")
         } else {
@@ -80,7 +72,7 @@ enum ExportBasis: Equatable {
     }
 }
 
-extension ExportNote.Stamp {
+extension FileStamp {
     init(_ entry: FileTree.Entry) {
         self.init(
             inode: entry.inode, size: entry.size, modified: entry.modified, changed: entry.changed)

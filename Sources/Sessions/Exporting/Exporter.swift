@@ -75,16 +75,14 @@ extension Viewer {
                 device: image.string,
                 reason: "it is a \(entry.kind.rawValue), and an image is written to a file")
         }
-        if let use = try lifecycle.kernel.holders(of: image).first.map({ "it is attached to \($0)" }
-        )
-            ?? lifecycle.kernel.use(ofImage: image)
-        {
+        let loop = try stack.settledHolders(of: image).first
+        if let use = try loop.map({ "it is attached to \($0)" }) ?? kernel.use(ofImage: image) {
             throw SessionsError.busy(
                 device: image.string, reason: use, advice: "end that, then export")
         }
         guard
             let basis = ExportBasis(
-                ExportNote.read(beside: image), image: ExportNote.Stamp(entry),
+                ExportNote.read(beside: image), image: FileStamp(entry),
                 chain: session.record.chain, size: session.record.size)
         else {
             throw SessionsError.unsuitable(
@@ -137,7 +135,7 @@ extension Viewer {
             written = try fill(made, from: device, writer, session, view)
         }
         note.session = session.record.name
-        note.image = ExportNote.Stamp(try FileTree.Entry(image))
+        note.image = FileStamp(try FileTree.Entry(image))
         try note.write(beside: image)
         return ExportOutcome(
             session: session.record.name, size: size,

@@ -135,7 +135,7 @@ extension Lifecycle {
         let end = try (source?.path ?? bareSource(activation)).map { path throws in
             // What a power cut may take back is no end.
             try kernel.synchronize(path)
-            return try kernel.fingerprint(path, samples: true)
+            return try kernel.look(path, image: activation.image)
         }
         let closed = try closeLast(
             activation, Ending(end: end, isInterrupted: isInterrupted, doubt: doubt))

@@ -107,7 +107,7 @@ struct Examination {
         guard status.size.bytes >= 512 else {
             throw unsuitable("it is empty; an image has at least one sector")
         }
-        let attached = try kernel.loops(on: path)
+        let attached = try stack.settledLoops(on: path, but: loop)
         if let loop = try attached.first(where: { one in
             try one.path != self.loop || !one.isWhole || !stack.uses(of: one.number).isEmpty
         }) {
@@ -122,7 +122,7 @@ struct Examination {
             sessionPrefix: SessionName.prefix(imagePath: ByteText(path)),
             size: status.size.inWholeSectors, sector: 512,
             identity: try finder.identity(ofImage: path, probe(path)),
-            fingerprint: try kernel.fingerprint(path, samples: true), loop: loop)
+            fingerprint: try kernel.look(path, image: path), loop: loop)
     }
 
     private func probe(_ path: FilePath) throws -> Contents {

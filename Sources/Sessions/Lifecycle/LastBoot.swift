@@ -20,7 +20,7 @@ extension Lifecycle {
         activation = try registry.activation(activation.id)
         // A crash of the kernel alone leaves writes in the disk's cache.
         try kernel.synchronize(stack.source(activation).path)
-        let now = try kernel.fingerprint(stack.source(activation).path, samples: true)
+        let now = try kernel.look(stack.source(activation).path, image: activation.image)
         activation = try compareWithBaseline(activation, now)
         let doubt = try lookAtFileSystem(&activation, on: stack.source(activation).path)
         // Whatever a store of the last boot holds was cut short, named or not: a clean end leaves an
@@ -43,6 +43,10 @@ extension Lifecycle {
         // Somebody wrote to it, and no store has that.
         let isBroken =
             session == nil && merge == nil && !now.agrees(with: activation.store.baseline)
+        if session == nil, !now.isOfSameWrite(as: activation.store.baseline) {
+            // That an empty store was there until the boot says nothing of the time after.
+            try catalogue.noteUnwatched(before: activation.chain)
+        }
         let armed = try registry.change(activation.id) { current throws(SessionsError) in
             try current.rearm(next, after: outcome, merging: merge)
             if isBroken { current.chain = .new() }

@@ -24,7 +24,7 @@ struct Lifecycle: Sendable {
         let origin = try stack.isLoaded(activation) ? MapperNames.origin(activation).path : nil
         guard let path = origin.map({ FilePath($0) }) ?? (try? stack.source(activation).path)
         else { return nil }
-        return try kernel.fingerprint(path, samples: true)
+        return try kernel.look(path, image: activation.image)
     }
 
     /// After a boot, before it is assembled, nothing would capture what is written to the device; and what

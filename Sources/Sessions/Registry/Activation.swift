@@ -89,6 +89,9 @@ public struct Activation: Hashable, Sendable, Codable, Identifiable {
         set { state.capture.store = newValue }
     }
 
+    /// The image's file; nil of a block device.
+    var image: FilePath? { kind == .image ? path.path : nil }
+
     /// The open session's name; nil if none is open.
     public var session: SessionName? { state.capture.session }
 

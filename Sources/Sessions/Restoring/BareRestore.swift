@@ -30,14 +30,14 @@ struct BareRestore {
         let target = try open(path)
         let marker = session.isForeign ? nil : RestoreMarker(of: session)
         let ground = try ground(path, marker)
-        let (route, isWhole, lifted) = (ground.route, ground.isWhole, ground.lifted)
+        let (route, lifted) = (ground.route, ground.lifted)
         let verified = try restorer.verified(
             route.members, for: target, session, request, control)
         var report = verified.report
         var proof = RestoreProof.none
         if !request.dryRun {
             report = try write(
-                verified, to: target, path, route.members, marker, isWhole: isWhole)
+                verified, to: target, path, route.members, marker, ground.standing)
             proof = try restorer.proof(of: path, session)
         }
         try target.close()
@@ -47,16 +47,43 @@ struct BareRestore {
             RestoreOutcome(
                 session: session, device: device, chain: route.members.map(\.record.name),
                 report: report, undo: nil, isOnline: false, proof: proof, overridden: lifted,
-                conditions: route.conditions.map { "\($0)" }))
+                conditions: ground.conditions.map { "\($0)" }))
     }
 
     /// What a restore stands on.
     struct Ground {
         let route: Restorer.Route
-        /// Whether the device is as the chain's last session left it.
-        let isWhole: Bool
+        let standing: Standing
         /// What stood against it, and the request lifts.
         let lifted: [String]
+
+        /// What can't be known, and has to be true.
+        var conditions: [Chain.Condition] {
+            let known = route.conditions
+            guard let own = standing.condition, !known.contains(own) else { return known }
+            return known + [own]
+        }
+    }
+
+    /// Whether the device is as the chain's last session left it, or a restore that was cut short.
+    enum Standing {
+        /// It surely isn't.
+        case written
+        /// An image that nobody has written to since.
+        case untouched
+        /// As far as samples tell; under this condition.
+        case alike(Chain.Condition)
+
+        /// Whether nothing speaks against it.
+        var isWhole: Bool {
+            if case .written = self { return false }
+            return true
+        }
+
+        var condition: Chain.Condition? {
+            guard case .alike(let condition) = self else { return nil }
+            return condition
+        }
     }
 
     /// Looks at the device, and at what leads back from there.
@@ -70,8 +97,8 @@ struct BareRestore {
         guard let last = route.members.last else {
             throw SessionsError.noSuchSession(request.session)
         }
-        let isWhole = try isAsLeft(path, by: last, marker, route.members)
-        if !isWhole {
+        let standing = try standing(of: path, after: last, marker, route.members)
+        if !standing.isWhole {
             let reason =
                 "it is not as session \(last.record.name) left it; something has written to it since"
             guard request.acceptsWrites else {
@@ -80,7 +107,7 @@ struct BareRestore {
             }
             lifted.append(reason)
         }
-        return Ground(route: route, isWhole: isWhole, lifted: lifted)
+        return Ground(route: route, standing: standing, lifted: lifted)
     }
 
     /// Whether it is the session's own device, named or not.
@@ -90,21 +117,25 @@ struct BareRestore {
             || (try? Files.resolve(session.record.device.path)) == path
     }
 
-    /// Whether the device is as the chain's last session left it, or as a restore of this session
-    /// that was cut short did.
-    private func isAsLeft(
-        _ path: FilePath, by last: Session, _ marker: RestoreMarker?, _ members: [Session]
-    ) throws -> Bool {
-        guard let end = last.record.end else { return false }
-        let now = try kernel.fingerprint(path, samples: true)
-        if now.agrees(with: end) { return true }
+    private func standing(
+        of path: FilePath, after last: Session, _ marker: RestoreMarker?, _ members: [Session]
+    ) throws -> Standing {
+        guard let end = last.record.end else { return .written }
+        let now = try kernel.look(path, image: path)
+        if now.agrees(with: end) {
+            return now.isOfSameWrite(as: end)
+                ? .untouched : .alike(.unwatched(after: last.record.name))
+        }
         guard let marker, let left = marker.document, try left.names(path, kernel) else {
-            return false
+            return .written
         }
         let sources = try members.map { try catalogue.chunkSource(of: $0, cacheBytes: 0) }
-        return left.isAsLeft(now, from: end, towards: session.record.baseline) { range in
+        let isAsLeft = left.isAsLeft(now, from: end, towards: session.record.baseline) { range in
             Self.pieces(of: range, in: sources)
         }
+        guard isAsLeft else { return .written }
+        if let stopped = left.left, now.isOfSameWrite(as: stopped) { return .untouched }
+        return .alike(.resumed(session.record.name))
     }
 
     /// How many pieces of a range the sources put back, one after another: up to two, which is enough.
@@ -124,12 +155,15 @@ struct BareRestore {
     /// sessions starts from what it then is; the marker says so, and what can be gone on with.
     private func write(
         _ verified: VerifiedPlan, to target: borrowing OwnedDescriptor, _ path: FilePath,
-        _ members: [Session], _ marker: RestoreMarker?, isWhole: Bool
+        _ members: [Session], _ marker: RestoreMarker?, _ standing: Standing
     ) throws -> RestoreReport {
         let last = members[members.count - 1]
+        let isWhole = standing.isWhole
         // Verifying may have taken hours, in which nothing kept others from the device.
         try refuseUsed(path)
-        guard try !isWhole || isAsLeft(path, by: last, marker, members) else {
+        guard
+            try !isWhole || self.standing(of: path, after: last, marker, members).isWhole
+        else {
             throw SessionsError.busy(
                 device: device.text,
                 reason: "something has written to it while the session was read",
@@ -164,8 +198,12 @@ struct BareRestore {
         }
         if isOwn, isWhole {
             // What was left out is in no session either.
-            let end = try report.damage.isEmpty ? kernel.fingerprint(path, samples: true) : nil
-            try catalogue.change(last) { $0.end = end }
+            let end = try report.damage.isEmpty ? kernel.look(path, image: path) : nil
+            try catalogue.change(last) { record in
+                record.end = end
+                // The new end hides that it hung on something.
+                if standing.condition != nil { record.unwatchedAfter = true }
+            }
         }
         try marker?.remove()
         return report
@@ -178,7 +216,7 @@ struct BareRestore {
     private func refuseUsed(_ path: FilePath) throws {
         switch try kernel.status(path).kind {
         case .regular:
-            guard let loop = try kernel.holders(of: path).first else { return }
+            guard let loop = try restorer.stack.settledHolders(of: path).first else { return }
             throw SessionsError.busy(
                 device: device.text, reason: "it is attached to \(loop)",
                 advice: "unmount it and detach it with `losetup -d \(loop)`, then restore")

@@ -79,7 +79,7 @@ struct RestoreMarker {
     /// It was stopped after its first write.
     func stop(_ device: FilePath, _ kernel: any Kernel, written: UInt64) throws {
         var document = try Document(device, kernel)
-        document.left = try kernel.fingerprint(device, samples: true)
+        document.left = try kernel.look(device, image: device)
         document.bytesWritten = written
         try write(document)
     }

@@ -44,6 +44,7 @@ extension SessionRecord {
         record.chunks = union.chunks
         record.bytes = union.bytes
         record.interrupted = interrupted || later.interrupted
+        if later.unwatchedAfter == true { record.unwatchedAfter = true }
         if let other = later.doubt {
             record.doubt = doubt.map { $0 == other ? $0 : "\($0) and that \(other)" } ?? other
         }
