@@ -8,6 +8,7 @@ INCDIR   = $(PREFIX)/include
 UDEVDIR  = $(PREFIX)/lib/udev/rules.d
 UNITDIR  = $(PREFIX)/lib/systemd/system
 MANDIR   = $(PREFIX)/share/man
+DOCDIR   = $(PREFIX)/share/doc/dmsnap
 VERSION  = 0.1.0
 
 SWIFT   ?= swift
@@ -122,6 +123,10 @@ install: ## Copy what `make build` made into DESTDIR and PREFIX (default /usr); 
 	    > $(DESTDIR)$(UNITDIR)/dmsnap-monitor.service
 	sed 's|@SBINDIR@|$(SBINDIR)|' systemd/dmsnap-after-archive.service \
 	    > $(DESTDIR)$(UNITDIR)/dmsnap-after-archive.service
+	sed 's|@SBINDIR@|$(SBINDIR)|' systemd/dmsnap-checkpoint@.service \
+	    > $(DESTDIR)$(UNITDIR)/dmsnap-checkpoint@.service
+	install -m 0644 systemd/dmsnap-checkpoint@.timer $(DESTDIR)$(UNITDIR)/
+	install -D -m 0644 -t $(DESTDIR)$(DOCDIR)/examples examples/*
 	install -d $(DESTDIR)$(UNITDIR)/sysinit.target.wants
 	ln -sf ../dmsnap-monitor.service $(DESTDIR)$(UNITDIR)/sysinit.target.wants/
 	ln -sf dmsnap $(DESTDIR)$(SBINDIR)/mount.dmsnap
@@ -156,9 +161,12 @@ uninstall: ## Take away what `make install` copied, if nothing is activated; ses
 	    $(DESTDIR)$(LIBDIR)/libdmsnap.so.$(VERSION) \
 	    $(DESTDIR)$(UDEVDIR)/59-dmsnap.rules $(DESTDIR)$(UNITDIR)/dmsnap-monitor.service \
 	    $(DESTDIR)$(UNITDIR)/dmsnap-after-archive.service \
+	    $(DESTDIR)$(UNITDIR)/dmsnap-checkpoint@.service \
+	    $(DESTDIR)$(UNITDIR)/dmsnap-checkpoint@.timer \
 	    $(DESTDIR)$(UNITDIR)/sysinit.target.wants/dmsnap-monitor.service \
 	    $(DESTDIR)$(MANDIR)/man8/dmsnap.8 $(DESTDIR)$(MANDIR)/man8/mount.dmsnap.8 \
 	    $(DESTDIR)$(MANDIR)/man5/dmsnap.toml.5
+	rm -rf $(DESTDIR)$(DOCDIR)
 
 bench: setup stage ## Measure dmsnap beside fio, dd, pigz, dmsetup and LVM (ONLY=part; installs fio and pigz).
 	@for package in fio pigz; do \

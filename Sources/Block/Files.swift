@@ -167,6 +167,14 @@ public enum Files {
         try OwnedDescriptor.open(path.isEmpty ? "." : path, .readOnly).synchronize()
     }
 
+    /// Returns when everything written to the file system that a directory is in is on its device.
+    public static func synchronizeFileSystem(of directory: FilePath) throws(SystemError) {
+        let opened = try OwnedDescriptor.open(directory.appending("."), .readOnly)
+        try systemCall("syncfs", directory.string) {
+            clinux_sync_file_system(opened.descriptor.rawValue)
+        }
+    }
+
     /// The absolute path without symbolic links, `.` or `..`; the file must exist.
     public static func resolve(_ path: FilePath) throws(SystemError) -> FilePath {
         guard let resolved = unsafe path.withPlatformString({ unsafe realpath($0, nil) }) else {

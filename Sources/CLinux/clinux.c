@@ -31,6 +31,8 @@ extern char **environ;
 
 int clinux_blk_size(int fd, uint64_t *bytes) { return ioctl(fd, BLKGETSIZE64, bytes); }
 
+int clinux_sync_file_system(int fd) { return syncfs(fd); }
+
 int clinux_blk_logical_sector(int fd, uint32_t *bytes) {
     int size = 0;
     int result = ioctl(fd, BLKSSZGET, &size);

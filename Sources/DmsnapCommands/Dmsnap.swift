@@ -18,8 +18,8 @@ public struct Dmsnap: ParsableCommand {
         subcommands: [
             Activate.self, Deactivate.self, Status.self, Sessions.self, Show.self, Browse.self,
             Copy.self, Diff.self, Changes.self, Export.self, Send.self, Receive.self, Verify.self,
-            Restore.self, Label.self,
-            Pin.self, Unpin.self, Delete.self, Prune.self, Passwd.self, Doctor.self, Assemble.self,
+            Restore.self, Checkpoint.self, Label.self, Pin.self, Unpin.self, Delete.self,
+            Prune.self, Passwd.self, Doctor.self, Assemble.self,
             MonitorVerb.self,
             SessionOpened.self, AfterArchive.self,
             DeviceClaimed.self,
@@ -86,7 +86,7 @@ enum VerbFirst {
     /// Options that take a value in the next word.
     static let valued: Set<String> = [
         "--dev", "--session", "--device", "--passfile", "--old-passfile", "--chunk-size",
-        "--store-dir", "--stop", "--to", "--since", "--svg", "--from",
+        "--store-dir", "--stop", "--to", "--since", "--svg", "--from", "--label",
     ]
 
     static func ordered(_ words: [String]) -> [String] {

@@ -88,7 +88,7 @@ struct Show: ParsableCommand {
             ("directory", summary.directory.text),
             ("device", "\(summary.device) (\(ByteCount(record.size.bytes).formatted))"),
             ("state", summary.state.rawValue + (record.interrupted ? ", interrupted" : "")),
-            ("kind", record.kind == .mount ? "a mount" : "writes outside a mount"),
+            ("kind", kind(of: record)),
             ("opened", Moment.text(summary.openedAt)),
             ("closed", summary.closedAt.map(Moment.text) ?? "-"),
             ("chunk size", ByteCount(summary.chunkSize).formatted),
@@ -114,6 +114,14 @@ struct Show: ParsableCommand {
             key + String(repeating: " ", count: width - key.count + 2) + Output.visible(value)
         }
         try Output.print((text + [map(of: changes)]).joined(separator: "\n"))
+    }
+
+    private func kind(of record: SessionRecord) -> String {
+        switch record.kind {
+        case .mount: "a mount"
+        case .offline: "writes outside a mount"
+        case .checkpoint: "a mount, from a checkpoint on"
+        }
     }
 
     private func map(of changes: Result<DeviceChanges, any Error>) -> String {

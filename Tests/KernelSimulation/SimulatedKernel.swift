@@ -228,6 +228,10 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         if let number = number(of: path) { flush(number) }
     }
 
+    package func synchronizeFileSystem(of directory: FilePath) throws(SystemError) {
+        try enter("syncfs", directory.string)
+    }
+
     package func attachLoop(
         _ file: FilePath, sector: UInt32
     ) throws(SystemError) -> (path: FilePath, number: DeviceNumber) {

@@ -89,6 +89,15 @@ struct CrashScenario: Sendable, CustomTestStringConvertible {
                 $0.world.kernel.free = ByteCount(1 << 20)
             }, act: { try $0.rollOver() }),
         CrashScenario(
+            "taking a checkpoint",
+            prepare: {
+                try $0.activate()
+                try $0.session()
+                try $0.world.mount()
+                try $0.write()
+            },
+            act: { _ = try $0.world.service().checkpoint($0.path.string) }),
+        CrashScenario(
             "making an offline session",
             prepare: {
                 try $0.activate()

@@ -12,6 +12,9 @@ int clinux_blk_size(int fd, uint64_t *bytes);
 int clinux_blk_logical_sector(int fd, uint32_t *bytes);
 int clinux_blk_flush_buffers(int fd);
 
+// syncfs(2), which needs _GNU_SOURCE.
+int clinux_sync_file_system(int fd);
+
 // Device numbers (sys/sysmacros.h).
 unsigned int clinux_major(dev_t device);
 unsigned int clinux_minor(dev_t device);

@@ -21,6 +21,8 @@ public struct SessionRecord: Sendable, Codable {
         case mount
         /// Writes outside a mount: fsck, mkfs, dd, a restore.
         case offline
+        /// A checkpoint in the middle of a mount, which went on in it.
+        case checkpoint
     }
 
     /// The form of this record; a reader refuses one that it doesn't know.

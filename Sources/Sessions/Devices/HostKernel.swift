@@ -96,6 +96,11 @@ public struct HostKernel: Kernel {
         try OwnedDescriptor.open(path, .readOnly).synchronize()
     }
 
+    /// With syncfs(2).
+    public func synchronizeFileSystem(of directory: FilePath) throws(SystemError) {
+        try Files.synchronizeFileSystem(of: directory)
+    }
+
     /// From sysfs.
     public func exists(_ number: DeviceNumber) -> Bool {
         Files.exists(Sysfs.directory(number))

@@ -41,6 +41,8 @@ public protocol Kernel: Sendable {
     /// Returns when everything written to a device or file is on stable storage, a disk's own cache
     /// included. Nobody else need have asked for that: neither vfat's unmount nor dd does.
     func synchronize(_ path: FilePath) throws(SystemError)
+    /// Returns when everything written to the file system that a directory is in is on its device.
+    func synchronizeFileSystem(of directory: FilePath) throws(SystemError)
     /// Whether a block device of this number is there: one that was pulled out isn't, though a table
     /// lies over it still.
     func exists(_ number: DeviceNumber) -> Bool

@@ -5,8 +5,8 @@ import SystemPackage
 
 /// Tables: loaded, exchanged, taken away. The order of the steps is dm-snapshot's rule everywhere.
 extension Stack {
-    /// Loads both tables, or the origin's alone where there is no store; the origin's first resume comes last, when its snapshot is there, so that
-    /// it splits bios at the snapshot's chunks and no write ever finds it without one.
+    /// Loads both tables, or the origin's alone where there is no store; the origin's first resume comes
+    /// last, when its snapshot is there, so that it splits bios at the snapshot's chunks and no write ever finds it without one.
     ///
     /// - Parameter merging: the origin's table while a store is merged into it.
     func loadTables(
@@ -100,6 +100,32 @@ extension Stack {
         let loop: DeviceNumber
     }
 
+    /// What was written up to now is on the device before it is frozen. Not only for the time that this
+    /// saves then: btrfs isn't frozen with its device, which the kernel looks for by `s_bdev` (freeze_bdev()
+    /// in block/bdev.c) and btrfs leaves empty, and keeps what it hasn't committed yet in memory.
+    func synchronizeFileSystem(of activation: Activation) throws {
+        guard let number = try origin(activation)?.number else { return }
+        for mount in try kernel.mounts(of: number) {
+            do throws(SystemError) {
+                try kernel.synchronizeFileSystem(of: FilePath(mount.target))
+            } catch {
+                // One that can't be reached from here, or a file's; there may be others.
+                guard [.noSuchFileOrDirectory, .notDirectory].contains(error.errno) else {
+                    throw error
+                }
+            }
+        }
+    }
+
+    /// Where in a device's life the next store takes over.
+    enum Boundary {
+        /// Nobody uses the device, and it still is as it was when it was looked at.
+        case quiet(Quiet)
+        /// In the middle of its use, when the file system on it is frozen: what the device then is, and how
+        /// many chunks the present store has, is written down before anything else.
+        case frozen(note: (Fingerprint, UInt64?) throws -> Void)
+    }
+
     /// Puts the next store beside the present one and takes that away, in one suspend of the origin.
     /// What can be done before the suspend is.
     ///
@@ -108,12 +134,13 @@ extension Stack {
     ///   own device open, and all is as it was.
     /// - Throws: what failed. All that was done is undone then, unless the next store captures.
     func exchange(
-        _ activation: Activation, next: Successor?, expecting before: Quiet
+        _ activation: Activation, next: Successor?, at boundary: Boundary
     ) throws -> Bool {
         struct Used: Error {}
         let origin = try MapperNames.origin(activation)
         let old = try MapperNames.snapshot(activation, store: activation.store.number)
         let source = try source(activation)
+        let isFrozen = if case .frozen = boundary { true } else { false }
         do {
             return try deviceMapper.inTransaction { transaction in
                 var undo = Undo()
@@ -124,21 +151,16 @@ extension Stack {
                             in: transaction, undo: &undo)
                     }
                     return try deviceMapper.whileSuspended(
-                        origin, in: transaction, freezing: false
+                        origin, in: transaction, freezing: isFrozen
                     ) {
-                        // A mount that came since the look at the open count is covered by the
-                        // store that is there: its session simply goes on.
-                        guard let info = try deviceMapper.info(origin), info.openCount == 0,
-                            try status(activation, store: activation.store.number)
-                                == before.status,
-                            try isUnwritten(info.number, source.path, since: before),
-                            try deviceMapper.info(old)?.openCount ?? 0 == 0
+                        guard try deviceMapper.info(old)?.openCount ?? 0 == 0,
+                            try has(activation, boundary, source.path)
                         else { throw Used() }
                         if let next {
                             try resumeSnapshot(activation, store: next.number, in: transaction)
                         }
                         do {
-                            if before.status != nil {
+                            if try deviceMapper.info(old) != nil {
                                 try deviceMapper.remove(old, in: transaction)
                             }
                         } catch {
@@ -152,6 +174,27 @@ extension Stack {
             }
         } catch is Used {
             return false
+        }
+    }
+
+    /// Whether the suspended device is at the boundary.
+    private func has(
+        _ activation: Activation, _ boundary: Boundary, _ source: FilePath
+    ) throws -> Bool {
+        switch boundary {
+        case .quiet(let before):
+            // A mount that came since the look at the open count is covered by the store that is
+            // there: its session simply goes on.
+            guard let info = try origin(activation), info.openCount == 0,
+                try status(activation, store: activation.store.number) == before.status
+            else { return false }
+            return try isUnwritten(info.number, source, since: before)
+        case .frozen(let note):
+            try kernel.synchronize(source)
+            try note(
+                kernel.fingerprint(source, samples: true),
+                chunksTaken(activation, store: activation.store.number))
+            return true
         }
     }
 
@@ -180,44 +223,5 @@ extension Stack {
         let failure = undo.run(after: error)
         if case .rollback = failure { return failure }
         return error
-    }
-
-    /// Takes a snapshot from under its origin, in a suspend; gone already is fine, too.
-    func dropSnapshot(_ activation: Activation, store number: Int) throws {
-        let name = try MapperNames.snapshot(activation, store: number)
-        guard try deviceMapper.info(name) != nil else { return }
-        try deviceMapper.inTransaction { transaction in
-            try deviceMapper.whileSuspended(
-                MapperNames.origin(activation), in: transaction, freezing: false
-            ) {
-                try deviceMapper.remove(name, in: transaction)
-            }
-        }
-    }
-
-    /// Takes the origin away: the kernel refuses it while anybody has it open, and without it nothing
-    /// is written that a snapshot would have to see.
-    func removeOrigin(_ activation: Activation) throws {
-        try resumeIfSuspended(activation)
-        let name = try MapperNames.origin(activation)
-        guard try deviceMapper.info(name) != nil else { return }
-        try deviceMapper.inTransaction { transaction in
-            try deviceMapper.remove(name, in: transaction)
-        }
-    }
-
-    /// Takes away whatever of an activation's tables is loaded, the origin first.
-    ///
-    /// Without their origin they come from `dmsetup remove` by hand, or a crash while loading.
-    func removeTables(_ activation: Activation) throws {
-        let origin = try MapperNames.origin(activation)
-        let ours = try deviceMapper.devices().filter {
-            MapperNames.belongs(uuid: $0.uuid, to: activation)
-        }.compactMap { DeviceName($0.name) }
-        try deviceMapper.inTransaction { transaction in
-            for name in ours.filter({ $0 == origin }) + ours.filter({ $0 != origin }) {
-                try deviceMapper.remove(name, in: transaction)
-            }
-        }
     }
 }

@@ -44,6 +44,7 @@ extension Stack {
         of activation: Activation, _ names: (name: DeviceName, uuid: DeviceUUID), freezing: Bool,
         on store: DeviceNumber, during body: () throws -> Result
     ) throws -> (PassingDevice, Result) {
+        if freezing { try synchronizeFileSystem(of: activation) }
         let source = try source(activation)
         let target = Target.snapshot(
             SnapshotTarget(

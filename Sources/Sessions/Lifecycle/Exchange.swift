@@ -80,12 +80,7 @@ extension Lifecycle {
         if try stack.snapshot(activation, store: number)?.openCount ?? 0 > 0 { return .held }
         try finder.requireBase(activation)
         var activation = activation
-        switch try stack.status(activation, store: number) {
-        case .usage: break
-        case nil: activation = try invalidate(activation, Self.takenAway)
-        default: activation = try invalidate(activation, Self.dropped)
-        }
-        if activation.store.loss != nil { try giveUpStore(activation) }
+        activation = try withoutLost(activation)
         // Nobody has it open, so nothing changes it before the suspend; who opens it until then, or
         // has written to it and closed it again, is seen there.
         let quiet = try stack.quiet(activation)
@@ -98,7 +93,7 @@ extension Lifecycle {
         activation = try registry.change(activation.id) { current throws(SessionsError) in
             try current.beginExchange(to: next, held: held)
         }
-        guard try exchange(activation, to: next, expecting: quiet) else {
+        guard try exchange(activation, to: next, at: .quiet(quiet)) else {
             try registry.change(activation.id) { current throws(SessionsError) in
                 try current.abandonExchange()
             }
@@ -112,6 +107,18 @@ extension Lifecycle {
         }
     }
 
+    /// What the kernel has dropped, or somebody has taken away, is given up before anything follows it.
+    func withoutLost(_ activation: Activation) throws -> Activation {
+        var activation = activation
+        switch try stack.status(activation, store: activation.store.number) {
+        case .usage: break
+        case nil: activation = try invalidate(activation, Self.takenAway)
+        default: activation = try invalidate(activation, Self.dropped)
+        }
+        if activation.store.loss != nil { try giveUpStore(activation) }
+        return activation
+    }
+
     /// Whether nothing was written while there was no store.
     private func hasMissedNothing(_ store: Store, _ quiet: Stack.Quiet) -> Bool {
         guard store.isAbsent, let writes = quiet.writes else { return false }
@@ -121,8 +128,8 @@ extension Lifecycle {
     /// Makes the next store and lets it take over.
     ///
     /// - Returns: false if somebody had opened the device by then, and everything is as before.
-    private func exchange(
-        _ activation: Activation, to next: Store, expecting quiet: Stack.Quiet
+    func exchange(
+        _ activation: Activation, to next: Store, at boundary: Stack.Boundary
     ) throws -> Bool {
         let directory = activation.armedDirectory(next.number)
         var undo = Undo()
@@ -130,7 +137,7 @@ extension Lifecycle {
             undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
             undo.add("detaching the new store") { try stack.detachStore(in: directory) }
             let successor = try next.isAbsent ? noStore(in: directory) : makeNext(activation, next)
-            if try stack.exchange(activation, next: successor, expecting: quiet) { return true }
+            if try stack.exchange(activation, next: successor, at: boundary) { return true }
             let failure = undo.run(after: SessionsError.internalFault("used"))
             if case .rollback(_, let failures) = failure {
                 throw SessionsError.internalFault(failures.joined(separator: "; "))
@@ -176,7 +183,8 @@ extension Lifecycle {
     /// The next store captures and the old one's table is gone: the old one is closed, and the
     /// registry says so. Can be done again after a crash at any point of it.
     func endExchange(_ activation: Activation, _ ending: Ending) throws -> StoreOutcome {
-        guard case .exchanging(_, let next) = activation.state else {
+        let activation = try noteFrozen(activation)
+        guard case .exchanging(_, let next) = activation.state, next.awaitsBoundary != true else {
             throw SessionsError.internalFault("\(activation.name) is not exchanging its store")
         }
         var ending = ending

@@ -88,10 +88,9 @@ extension Lifecycle {
     /// since, it had taken over. Else the old one has gone on, alone or beside the next one (as when a
     /// process died inside the suspend), and has everything; or nothing was written.
     func closeHalfExchanged(_ activation: Activation, _ next: Store) throws -> Activation {
+        let activation = try noteFrozen(activation)
         let directory = activation.armedDirectory(next.number)
-        let hasKept = try kept(directory, of: activation) != 0
-        let isOver = try hasKept ? !hasGoneOn(activation) : wasEnded(activation)
-        if isOver {
+        if try isOver(activation, keptIn: directory) {
             _ = try endExchange(activation, Ending())
             return try registry.activation(activation.id)
         }
@@ -105,6 +104,15 @@ extension Lifecycle {
                     what: "the machine stopped while its store was given up", place: .inside)
             }
         }
+    }
+
+    private func isOver(_ activation: Activation, keptIn directory: FilePath) throws -> Bool {
+        // What it takes over at would be known.
+        if case .exchanging(_, let next) = activation.state, next.awaitsBoundary == true {
+            return false
+        }
+        return try kept(directory, of: activation) != 0
+            ? !hasGoneOn(activation) : wasEnded(activation)
     }
 
     /// Whether the store's end had been begun, as happens only after the next one has taken over: it

@@ -30,7 +30,13 @@ extension Lifecycle {
         return try openSession(activation.id, use: use ?? nil)
     }
 
-    func openSession(_ id: String, use: DeviceUse?) throws(SessionsError) -> OpeningOutcome {
+    /// - Parameters:
+    ///   - kind: what opens it.
+    ///   - label: what it is called from its beginning.
+    func openSession(
+        _ id: String, use: DeviceUse?, kind: SessionRecord.Kind = .mount,
+        label: SessionLabel? = nil
+    ) throws(SessionsError) -> OpeningOutcome {
         try registry.update { document throws(SessionsError) in
             guard var activation = document[id: id] else { throw .notActivated(id) }
             switch activation.state {
@@ -42,7 +48,7 @@ extension Lifecycle {
             }
             // A rule's process that was killed right after the rename: that session is this mount's.
             let named = try namedWithoutRegistry(activation)?.record.name
-            let name = if let named { named } else { try makeSession(activation, use) }
+            let name = if let named { named } else { try makeSession(activation, use, kind, label) }
             try activation.open(name)
             document[id: id] = activation
             return .opened(name)
@@ -50,12 +56,14 @@ extension Lifecycle {
     }
 
     private func makeSession(
-        _ activation: Activation, _ use: DeviceUse?
+        _ activation: Activation, _ use: DeviceUse?, _ kind: SessionRecord.Kind,
+        _ label: SessionLabel?
     ) throws(SessionsError) -> SessionName {
         try finder.requireBase(activation)
         let armed = activation.armedDirectory(activation.store.number)
         let session = try catalogue.name(armed, in: activation) { name in
-            var record = catalogue.newRecord(activation, name: name, kind: .mount)
+            var record = catalogue.newRecord(activation, name: name, kind: kind)
+            record.label = label
             if case .mount(let mount) = use {
                 record.mountPoint = mount.target
                 record.fileSystem = mount.type

@@ -107,6 +107,11 @@ public struct Layout: Sendable {
         directory.appending("chunks.dmsz")
     }
 
+    /// What the device was when an armed store took over in the middle of a mount, until the registry has it.
+    static func boundary(in directory: FilePath) -> FilePath {
+        directory.appending("boundary.json")
+    }
+
     static func record(in directory: FilePath) -> FilePath {
         directory.appending("session.json")
     }

@@ -35,6 +35,10 @@ public struct Store: Hashable, Sendable, Codable {
     /// the store's session was open; nil while nobody has looked, and where it keeps no such note.
     public var lastCheck: UInt64?
 
+    /// True of one that is to take over in the middle of a mount, until that moment's `baseline` is known;
+    /// so it hasn't.
+    public internal(set) var awaitsBoundary: Bool?
+
     init(number: Int, baseline: Fingerprint) {
         self.number = number
         self.baseline = baseline

@@ -40,6 +40,20 @@ extension Activation {
         }
     }
 
+    /// What the device is where the next store takes over, and what the present one then has, where that
+    /// was not known before.
+    mutating func noteBoundary(
+        _ baseline: Fingerprint, held: UInt64?
+    ) throws(SessionsError) {
+        guard case .exchanging(var capture, var next) = state else {
+            throw illegal("note a boundary")
+        }
+        capture.store.held = held
+        next.baseline = baseline
+        next.awaitsBoundary = nil
+        state = .exchanging(capture, next: next)
+    }
+
     /// The next store's file is made.
     mutating func noteNext(_ file: FileIdentity) throws(SessionsError) {
         guard case .exchanging(let capture, var next) = state else { throw illegal("make a store") }

@@ -11,11 +11,14 @@ public struct SessionSummary: Sendable, Codable {
         case offline
         /// A restore, which it undoes.
         case restore
+        /// What followed a checkpoint in the middle of a mount.
+        case checkpoint
 
         init(_ record: SessionRecord) {
             self =
                 switch record.kind {
                 case .mount: .mount
+                case .checkpoint: .checkpoint
                 case .offline: record.restoreOf == nil ? .offline : .restore
                 }
         }

@@ -1,0 +1,130 @@
+import Block
+import Testing
+
+extension IntegrationTests {
+    @Suite struct Checkpoints {
+        struct FileSystem: Sendable, CustomTestStringConvertible {
+            let testDescription: String
+            let make: String
+            /// Finds fault with `$image`, which was frozen: XFS leaves a record in its log, vfat its mark.
+            let check: String
+            let kind: DeviceKind
+            var megabytes = 64
+        }
+
+        static let fileSystems = [
+            FileSystem(
+                testDescription: "ext4", make: "mkfs.ext4 -q -F", check: "e2fsck -fn $image",
+                kind: .image),
+            FileSystem(
+                testDescription: "XFS", make: "mkfs.xfs --unsupported -q -f",
+                check: "mount -o loop,nouuid $image $view; umount $view; xfs_repair -n $image",
+                kind: .block, megabytes: 96),
+            FileSystem(
+                testDescription: "btrfs", make: "mkfs.btrfs -q -f", check: "btrfs check $image",
+                kind: .image, megabytes: 128),
+            FileSystem(
+                testDescription: "vfat", make: "mkfs.vfat",
+                check: "fsck.vfat -a $image || :; fsck.vfat -n $image", kind: .block),
+        ]
+
+        @Test(
+            "While it is written to, a session ends and another begins; each goes back to a clean state",
+            arguments: fileSystems)
+        func writtenTo(fileSystem: FileSystem) async throws {
+            try await Rig.with(fileSystem.kind, size: fileSystem.megabytes << 20) { rig in
+                try await sh("\(fileSystem.make) \(rig.device) > /dev/null")
+                let before = try await rig.checksum()
+                try await rig.activate()
+                try await rig.mount()
+                // Two writers that never stop, and a file that says how far one of them was.
+                try await sh(
+                    """
+                    cd \(rig.mountPoint); echo begun > kept
+                    (while [ ! -e stop ]; do dd if=/dev/urandom of=file bs=64k count=8 conv=notrunc 2>/dev/null
+                        n=$((n + 1)); echo $n > count; sync count; sleep 0.05; done) > /dev/null 2>&1 &
+                    (while [ ! -e stop ]; do head -c 9000 /dev/urandom > small; mv small name; sleep 0.05; done) \
+                        > /dev/null 2>&1 &
+                    sleep 0.3
+                    """)
+                for name in ["one", "two"] {
+                    let said = try await Dmsnap.must([
+                        "checkpoint", rig.device, "--label", name,
+                    ])
+                    #expect(said.contains("begins here") && said.contains("is closed"))
+                    #expect(try await rig.status().state == "open")
+                    try await sh("echo \(name) >> \(rig.mountPoint)/kept; sleep 0.2")
+                }
+                // What it is, is in no doubt while the mount goes on.
+                try await sh("dmsnap export two \(rig.directory)/two > /dev/null")
+                try await sh(
+                    """
+                    touch \(rig.mountPoint)/stop; sleep 0.5
+                    while fuser -s \(rig.mountPoint)/. ; do sleep 0.1; done; :
+                    """)
+                try await rig.unmount()
+                let sessions = try await rig.sessions()
+                #expect(sessions.count == 3 && sessions.allSatisfy(\.complete))
+                try await sh(
+                    """
+                    image=\(rig.directory)/copy; view=\(rig.directory)/view; mkdir $view
+                    cp --sparse=always \(rig.directory)/two $image
+                    { \(fileSystem.check); } > /dev/null
+                    """)
+                let said = try await Dmsnap.must(["restore", "--session", "two"])
+                #expect(said.contains("It is what it was before that mount."))
+                try await sh("cmp \(rig.path()) \(rig.directory)/two")
+                try await rig.mount("ro")
+                try await sh("tr '\\n' ' ' < \(rig.mountPoint)/kept | grep -x 'begun one '")
+                try await rig.unmount()
+                try await rig.restore(sessions[0])
+                #expect(try await rig.checksum() == before)
+            }
+        }
+
+        @Test("Killed at any moment, no session is lost and nothing stays suspended")
+        func killed() async throws {
+            try await Rig.with(.block, size: 32 << 20) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                let before = try await rig.checksum()
+                try await rig.activate()
+                try await rig.mount()
+                for delay in ["0.08", "0.14", "0.2", "0.26", "0.32", "0.4"] {
+                    try await sh(
+                        """
+                        head -c 300k /dev/urandom > \(rig.mountPoint)/f
+                        timeout -s KILL \(delay) dmsnap checkpoint \(rig.device) > /dev/null 2>&1 || :
+                        test $(dmsetup info -c --noheadings -o suspended \(rig.path())) = Active ||
+                            { sleep 1; test $(dmsetup info -c --noheadings -o suspended \(rig.path())) = Active; }
+                        echo \(delay) >> \(rig.mountPoint)/g; sync
+                        """)
+                }
+                try await sh("dmsetup udevcomplete_all --yes > /dev/null")
+                try await Dmsnap.must(["checkpoint", rig.device, "--label", "last"])
+                try await rig.unmount()
+                let sessions = try await rig.sessions()
+                #expect(sessions.count >= 2 && sessions.allSatisfy(\.complete))
+                for session in sessions.reversed() { try await rig.restore(session) }
+                #expect(try await rig.checksum() == before)
+            }
+        }
+
+        @Test(
+            "Of what is not in use there is none; not activated, by an ordinary user, it is refused"
+        )
+        func refused() async throws {
+            try await Rig.with(.image, size: 16 << 20) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await Dmsnap.refuses(
+                    ["checkpoint", rig.device], status: 66, saying: ["not activated"])
+                try await rig.activate()
+                #expect(
+                    try await Dmsnap.must(["checkpoint", rig.device]).contains("is not in use"))
+                try await sh(
+                    "! setpriv --reuid 65534 --regid 65534 --clear-groups dmsnap checkpoint \(rig.device) 2>/dev/null"
+                )
+                #expect(try await rig.sessions().isEmpty)
+            }
+        }
+    }
+}
