@@ -73,12 +73,21 @@ public struct Fingerprint: Hashable, Sendable {
     private static func read(
         _ ranges: [Range<UInt64>], of device: borrowing OwnedDescriptor
     ) throws(SystemError) -> [Place] {
+        // One buffer for all: a page of memory is dear to touch the first time.
+        let piece = 64 << 10
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: piece, alignment: 16)
+        defer { unsafe buffer.deallocate() }
         var found: [Place] = []
         for range in ranges {
-            let bytes = try device.read(
-                count: Int(range.upperBound - range.lowerBound), at: range.lowerBound)
-            let checksum = unsafe bytes.withUnsafeBufferPointer {
-                unsafe crc32(0, $0.baseAddress, UInt32($0.count))
+            var checksum: UInt = 0
+            var offset = range.lowerBound
+            while offset < range.upperBound {
+                let part = unsafe UnsafeMutableRawBufferPointer(
+                    rebasing: buffer.prefix(Int(min(UInt64(piece), range.upperBound - offset))))
+                let count = try unsafe device.read(into: part, at: offset)
+                checksum = unsafe crc32(checksum, part.baseAddress, UInt32(count))
+                if count == 0 { break }
+                offset += UInt64(count)
             }
             found.append(
                 Place(
