@@ -157,7 +157,9 @@ let package = Package(
         .testTarget(
             name: "MonitorTests",
             dependencies: [
-                "Block", "Sessions", "Monitor", "StoreTesting", "KernelSimulation", system, logging,
+                "Block", "ExceptionStore", "Sessions", "Monitor", "StoreTesting",
+                "KernelSimulation", system,
+                logging,
             ],
             swiftSettings: unoptimized),
         .testTarget(

@@ -21,6 +21,9 @@ struct Activate: ParsableCommand {
     @Option(help: "The sessions' base directory instead of the configured one.")
     var storeDir: String?
 
+    @Flag(help: "If it is in use, activate it when that ends.")
+    var whenUnmounted = false
+
     func validate() throws {
         _ = try device.required()
     }
@@ -36,8 +39,22 @@ struct Activate: ParsableCommand {
         }
         let service = try SnapshotService.forRoot(to: "activate a device")
         try service.password.verify(password.read())
-        let outcome = try service.activate(
-            name, chunkSize: chunk, directory: storeDir.map { FilePath($0) })
+        let directory = storeDir.map { FilePath($0) }
+        let outcome: ActivationOutcome
+        if whenUnmounted {
+            switch try service.activateWhenUnmounted(name, chunkSize: chunk, directory: directory) {
+            case .done(let done): outcome = done
+            case .waits(let reason):
+                try MonitorLauncher.ensureRunning(service.layout)
+                return try Output.print(
+                    """
+                    \(Output.visible(name)): \(Output.visible(reason)); it is activated when that is \
+                    over.
+                    """)
+            }
+        } else {
+            outcome = try service.activate(name, chunkSize: chunk, directory: directory)
+        }
         try MonitorLauncher.ensureRunning(service.layout)
         switch outcome {
         case .activated(let activation):

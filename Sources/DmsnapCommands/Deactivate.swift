@@ -9,6 +9,9 @@ struct Deactivate: ParsableCommand {
     @OptionGroup var device: DeviceOptions
     @OptionGroup var password: PasswordOptions
 
+    @Flag(help: "If it is in use, deactivate it when that ends.")
+    var whenUnmounted = false
+
     func validate() throws {
         _ = try device.required()
     }
@@ -17,10 +20,20 @@ struct Deactivate: ParsableCommand {
         let name = try device.required()
         let service = try SnapshotService.forRoot(to: "deactivate a device")
         try service.password.verify(password.read())
-        let closed = try service.deactivate(name)
-        try Output.print("\(Output.visible(name)) is deactivated; its sessions stay.")
-        if let closed {
-            try Output.print("Session \(Output.visible(closed.record.name)) is closed.")
+        let shown = Output.visible(name)
+        switch try service.deactivate(name, waiting: whenUnmounted) {
+        case .deactivated(let closed):
+            try Output.print("\(shown) is deactivated; its sessions stay.")
+            if let closed {
+                try Output.print("Session \(Output.visible(closed.record.name)) is closed.")
+            }
+        case .waits(let reason):
+            try MonitorLauncher.ensureRunning(service.layout)
+            try Output.print(
+                "\(shown): \(Output.visible(reason)); it is deactivated when that is over.")
+        case .calledOff:
+            try Output.print(
+                "\(shown) was to be activated when it is unmounted, and is not any more.")
         }
     }
 }

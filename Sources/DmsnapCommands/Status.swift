@@ -7,7 +7,8 @@ struct Status: ParsableCommand {
         abstract: "Show the activated devices.",
         discussion: """
             STATE is armed (nothing mounted, capturing), open (a session), invalid (the store has \
-            missed writes) or missing (the device or its tables are not there).
+            missed writes), missing (the device or its tables are not there) or waiting (it is activated \
+            when it is unmounted).
             """)
 
     @OptionGroup var device: DeviceOptions
@@ -53,6 +54,10 @@ struct Status: ParsableCommand {
             if let failure = merge.failure {
                 try Output.print("warning: \(Output.visible(failure))")
             }
+        }
+        for one in all where one.leaving {
+            try Output.print(
+                "\(Output.visible(one.path)): is deactivated when it is not in use any more")
         }
         for one in all {
             guard let after = one.after else { continue }

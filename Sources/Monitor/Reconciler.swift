@@ -32,6 +32,7 @@ struct Reconciler {
     private var stores: StoreWatch
     private var complaints: [String: String] = [:]
     private var hasClosed = false
+    private var isWaitingForNone = true
     private let writers: WriterWatch
 
     init(service: SnapshotService, log: Logger, writers: WriterWatch) {
@@ -49,6 +50,7 @@ struct Reconciler {
         do {
             try recover()
             if isWoken { try assembleMissing() }
+            try activatePending()
             all = try service.observer.watched()
             writers.watch(all)
             try breakChains(all, isWoken: isWoken)
@@ -56,7 +58,7 @@ struct Reconciler {
             log.error("\(error)")
             return .after(Self.slow)
         }
-        var next: Next = all.isEmpty ? .whenWoken : .after(Self.slow)
+        var next: Next = all.isEmpty && isWaitingForNone ? .whenWoken : .after(Self.slow)
         for one in all {
             do {
                 let wish = try reconcile(one)
@@ -108,6 +110,33 @@ struct Reconciler {
         }
     }
 
+    /// Devices that were to be activated when nobody uses them any more.
+    private mutating func activatePending() throws(SessionsError) {
+        let pending = try service.pending()
+        isWaitingForNone = pending.isEmpty
+        for one in pending {
+            let key = "pending \(one.path)"
+            do {
+                guard try service.activate(one) != nil else { continue }
+                log.info("\(one.path): activated, as it is not in use any more")
+                complaints[key] = nil
+            } catch {
+                guard complaints.updateValue("\(error)", forKey: key) != "\(error)" else {
+                    continue
+                }
+                log.error("\(one.path): can't be activated: \(error)")
+            }
+        }
+    }
+
+    /// A device that was to be deactivated when nobody uses it any more.
+    private mutating func leave(_ one: Watched) throws(SessionsError) -> Next {
+        guard try service.leave(one.activation) else { return .after(Self.slow) }
+        log.info("\(one.activation.path): deactivated, as it is not in use any more")
+        hasClosed = true
+        return .after(Self.probing)
+    }
+
     /// Once: what failed is tried again at every event.
     private mutating func complain(_ activation: Activation, _ complaint: String) {
         guard complaints.updateValue(complaint, forKey: activation.id) != complaint else { return }
@@ -148,6 +177,10 @@ struct Reconciler {
 
     private mutating func reconcile(_ one: Watched) throws(SessionsError) -> Next {
         try stores.look(one)
+        if one.activation.isLeaving == true, one.uses.isEmpty, one.openCount == 0, one.merge == nil
+        {
+            return try leave(one)
+        }
         if let merge = one.merge { return try tend(one, merge) }
         if one.activation.session != nil {
             announced[one.activation.id] = nil

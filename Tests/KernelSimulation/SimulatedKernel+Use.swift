@@ -100,6 +100,12 @@ extension SimulatedKernel {
                 number: number, source: path.string, target: target, type: "ext4", options: "rw"))
     }
 
+    /// Unmounts a disk itself.
+    package func unmountDisk(_ path: FilePath) {
+        guard let number = number(of: path) else { return }
+        _ = mounted[number]?.popLast()
+    }
+
     /// Unmounts the latest mount of it.
     package func unmount(_ name: String) {
         guard let device = mapped[name] else { return }

@@ -11,6 +11,7 @@ extension Life {
         case .undo:
             try restore(model.sessions.first { $0.listed.name == model.undo }, .plain)
         case .archive: try archive(step.number)
+        case .checkpoint: try checkpoint()
         case .delete: try delete(step.number)
         case .prune: try prune(step.number)
         case .pin: try pin(step.number, true)
@@ -168,6 +169,27 @@ extension Life {
         try machine.monitor()
         try noteMergesEnd()
         if !model.isMounted, !model.isMerging, model.isExchangeDue { model.exchange() }
+    }
+
+    private mutating func checkpoint() throws {
+        guard model.phase == .armed, let machine = machine as? any CheckpointingMachine else {
+            return
+        }
+        try noteMergesEnd()
+        do {
+            try machine.checkpoint()
+        } catch let refusal as Refusal {
+            guard refusal.status == 75, model.isMerging else { throw refusal }
+            count(\.refusals)
+            return
+        }
+        if model.isMerging { throw fail("it was taken in the middle of a restore") }
+        guard model.isMounted || model.isExchangeDue else { return }
+        model.exchange()
+        if model.isMounted {
+            model.store?.isOpen = true
+            count(\.checkpoints)
+        }
     }
 
     private mutating func merge(_ chunks: Int) throws {

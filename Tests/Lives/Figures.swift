@@ -13,6 +13,8 @@ package struct Figures: Sendable {
     package var online = 0
     /// Refusals, each with the exit status that the model expects.
     package var refusals = 0
+    /// Sessions that ended, and began, in the middle of a mount.
+    package var checkpoints = 0
     /// Times that the machine stopped.
     package var crashes = 0
     /// The same, with writes lost.
@@ -41,6 +43,7 @@ package struct Figures: Sendable {
         sum.inexact += one.inexact
         sum.online += one.online
         sum.refusals += one.refusals
+        sum.checkpoints += one.checkpoints
         sum.crashes += one.crashes
         sum.cuts += one.cuts
         sum.deaths += one.deaths
@@ -58,7 +61,7 @@ extension Figures: CustomStringConvertible {
         "\(lives) lives of \(steps) steps, \(crashes) crashes, \(cuts) with writes lost, "
             + "\(deaths) processes killed, \(deletionDeaths) of them as they deleted or pinned; "
             + "\(deleted) sessions deleted, \(merged) merged, \(pruned) of those by rules, "
-            + "\(pins) pinned or unpinned; \(exact) restores exact, \(online) of them begun online, "
+            + "\(pins) pinned or unpinned; \(checkpoints) checkpoints; \(exact) restores exact, \(online) of them begun online, "
             + "\(inexact) forced and said not to be what it was, \(refusals) refused as expected"
     }
 }

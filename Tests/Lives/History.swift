@@ -95,7 +95,9 @@ enum Phrase {
             var steps = [Step(.mount)] + few(.write, upTo: 3)
             if chance(1, of: 4) { steps.append(Step(.fsync)) }
             if chance(1, of: 6) { steps += [Step(.remount)] + few(.write, upTo: 1) }
+            if chance(1, of: 5) { steps += [Step(.checkpoint)] + few(.write, upTo: 2) }
             if chance(1, of: 25) { steps += [Step(.fill, number())] + few(.write, upTo: 1) }
+            if chance(1, of: 12) { steps += [Step(.checkpoint)] + few(.write, upTo: 1) }
             if chance(9, of: 10) { steps.append(Step(.unmount)) }
             if chance(8, of: 10) { steps += deathMaybe() + [Step(.monitor)] }
             return steps + archiveMaybe()
@@ -141,7 +143,9 @@ enum Phrase {
         case 22, 23:
             let steps = session() + [Step(.pin, number())] + session() + departure()
             return chance(1, of: 2) ? steps + [Step(.unpin, number())] : steps
-        case 24: return few(.write, upTo: 2) + [Step(.monitor)]
+        case 24:
+            return few(.write, upTo: 2)
+                + [Step(chance(1, of: 4) ? .checkpoint : .monitor)]
         default:
             return [Step(chance(1, of: 2) ? .gap : .damage, number())]
         }

@@ -1,3 +1,10 @@
+/// A machine on which what a device holds is known also while it is mounted, so that a checkpoint can be
+/// compared with that.
+package protocol CheckpointingMachine: LifeMachine {
+    /// Ends the session of a device that is in use, and begins another.
+    func checkpoint() throws
+}
+
 /// What a life is lived on: dmsnap on a simulated kernel, or on a real one.
 ///
 /// What calls dmsnap throws a `Refusal` if it is refused; any other error fails the life.

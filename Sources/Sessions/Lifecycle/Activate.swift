@@ -55,6 +55,7 @@ extension Lifecycle {
             throw SessionsError.unsuitable(
                 device: device, reason: "it is activated, but it or its store isn't there")
         }
+        try stay(active.id)
         return try registry.activation(active.id)
     }
 

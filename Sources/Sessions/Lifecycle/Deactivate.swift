@@ -15,7 +15,11 @@ extension Lifecycle {
     ///   what it captured isn't there; then nothing was done.
     func deactivate(_ device: String) throws(SessionsError) -> Session? {
         guard let found = try finder.find(device) else { throw .notActivated(device) }
-        return try registry.operating(on: found.id) { current in
+        return try deactivate(id: found.id)
+    }
+
+    func deactivate(id: String) throws(SessionsError) -> Session? {
+        try registry.operating(on: id) { current in
             guard let activation = try settled(current) else { return nil }
             try refuseOpen(activation)
             try refuseViewed(activation)

@@ -175,9 +175,9 @@ public struct Observer: Sendable {
     /// - Returns: whether it ran.
     public func ifNothingIsActivated(_ body: () -> Void) throws(SessionsError) -> Bool {
         // Looked at without the lock first: it is asked after every event.
-        guard try registry.read().activations.isEmpty else { return false }
+        guard try registry.read().isIdle else { return false }
         return try registry.update { document in
-            guard document.activations.isEmpty else { return false }
+            guard document.isIdle else { return false }
             body()
             return true
         }

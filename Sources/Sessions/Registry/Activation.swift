@@ -82,6 +82,8 @@ public struct Activation: Hashable, Sendable, Codable, Identifiable {
     public var chain: ChainPlace
     /// What it is in the middle of.
     public var state: State
+    /// Whether it is deactivated as soon as nobody uses it; nil as false, which earlier ones don't have.
+    public internal(set) var isLeaving: Bool?
 
     /// The store under the origin; in an exchange the one that was there first.
     public var store: Store {

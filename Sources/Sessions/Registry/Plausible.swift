@@ -30,6 +30,19 @@ extension SessionRecord {
     }
 }
 
+extension PendingActivation {
+    /// Why this can't be in a registry; nil if it can.
+    var fault: String? {
+        guard path.path.isAbsolute, directory?.path.isAbsolute != false else {
+            return "pending: a path is not what it should be"
+        }
+        guard chunkSize.map({ (try? ChunkSize($0)) != nil }) ?? true else {
+            return "pending: chunkSize is not what it should be"
+        }
+        return nil
+    }
+}
+
 extension Activation {
     /// Why this can't be in a registry; nil if it can.
     package var fault: String? {

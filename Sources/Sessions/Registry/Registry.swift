@@ -12,6 +12,11 @@ package struct Registry: Sendable {
         package var activations: [Activation] = []
         /// Every base directory that ever was used, so that its sessions are found again.
         var baseDirectories: [ByteText] = []
+        /// The devices that are activated when nobody uses them; nil as none, which earlier ones don't have.
+        var pending: [PendingActivation]?
+
+        /// Whether nothing is activated, nor to be.
+        var isIdle: Bool { activations.isEmpty && pending?.isEmpty != false }
 
         subscript(id id: String) -> Activation? {
             get { activations.first { $0.id == id } }
@@ -69,10 +74,9 @@ package struct Registry: Sendable {
         _ bytes: [UInt8], of path: FilePath
     ) throws(SessionsError) -> (document: Document, isCurrent: Bool) {
         let (document, isCurrent) = try decode(bytes, of: path)
-        for activation in document.activations {
-            guard let fault = activation.fault else { continue }
-            throw .damagedRecord(path: path.string, reason: fault)
-        }
+        let faults =
+            document.activations.lazy.map(\.fault) + (document.pending ?? []).map(\.fault)
+        for case let fault? in faults { throw .damagedRecord(path: path.string, reason: fault) }
         return (document, isCurrent)
     }
 

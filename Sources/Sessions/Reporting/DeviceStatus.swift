@@ -12,6 +12,8 @@ public struct DeviceStatus: Sendable, Codable {
         case invalid
         /// The device, its tables or its store are not there.
         case missing
+        /// It is in use without us, and is activated when that ends.
+        case waiting
     }
 
     /// What was activated: a block device's or an image's path.
@@ -43,10 +45,12 @@ public struct DeviceStatus: Sendable, Codable {
     public let after: AfterStatus?
     /// The online restore that is under way.
     public let merge: MergeProgress?
+    /// Whether it is deactivated when nobody uses it any more.
+    public let leaving: Bool
 
     private enum CodingKeys: String, CodingKey {
         case device, name, path, state, kind, session, chunkSize, storeUsedBytes, storeLimitBytes
-        case captured, warning, archiving, after, merge
+        case captured, warning, archiving, after, merge, leaving
     }
 
     /// Writes every key, also those that are null.
@@ -66,5 +70,6 @@ public struct DeviceStatus: Sendable, Codable {
         try container.encode(archiving, forKey: .archiving)
         try container.encode(after, forKey: .after)
         try container.encode(merge, forKey: .merge)
+        try container.encode(leaving, forKey: .leaving)
     }
 }

@@ -19,14 +19,32 @@ struct Reporter: Sendable {
     /// - Throws: `notActivated`, `noSuchDevice` for one that is named.
     func status(_ device: String?) throws(SessionsError) -> [DeviceStatus] {
         if let device {
-            guard let activation = try lifecycle.finder.find(device) else {
+            if let activation = try lifecycle.finder.find(device) {
+                return [try status(of: activation)]
+            }
+            let path = (try? Files.resolve(FilePath(device))).map { ByteText($0) }
+            guard let one = try registry.read().pending?.first(where: { $0.path == path }) else {
                 throw .notActivated(device)
             }
-            return [try status(of: activation)]
+            return [status(of: one)]
         }
-        return try registry.activations().map { activation throws(SessionsError) in
+        let active = try registry.activations().map { activation throws(SessionsError) in
             try status(of: activation)
         }
+        return try active + (registry.read().pending ?? []).map { status(of: $0) }
+    }
+
+    /// Of a device that waits to be activated.
+    private func status(of pending: PendingActivation) -> DeviceStatus {
+        let path = pending.path.path
+        return DeviceStatus(
+            device: pending.path, name: ByteText(path.lastComponent?.string ?? ""),
+            path: pending.path,
+            state: .waiting, kind: pending.kind, session: nil, captured: false,
+            warning: "\(pending.path) is not captured yet: it is activated when it is unmounted",
+            chunkSize: pending.chunkSize?.bytes ?? catalogue.configuration.chunkSize.bytes.bytes,
+            storeUsedBytes: nil, storeLimitBytes: nil, archiving: nil, after: nil, merge: nil,
+            leaving: false)
     }
 
     /// The store's status as the kernel says it, and the activation that it is of: in an exchange the
@@ -76,7 +94,7 @@ struct Reporter: Sendable {
                 $0.chain == activation.chain.id ? $0 : nil
             },
             after: aftercare.status(of: activation.path),
-            merge: merge)
+            merge: merge, leaving: activation.isLeaving == true)
     }
 
     /// The gravest of what there is to say of a device.

@@ -10,7 +10,7 @@ import SystemPackage
 @testable import Sessions
 
 /// A life's machine with a simulated kernel: what dmsnap does is called, and can die at every step.
-final class SimulatedMachine: LifeMachine {
+final class SimulatedMachine: CheckpointingMachine {
     static let sizes = History.Sizes(
         device: (6 << 10)...(48 << 10), chunks: [512, 1024, 2048, 4096])
 
@@ -179,6 +179,10 @@ final class SimulatedMachine: LifeMachine {
         return RestoreResult(
             isProven: outcome.isProven, isOnline: outcome.isOnline, isOwn: isOwn,
             undo: outcome.undo?.text)
+    }
+
+    func checkpoint() throws {
+        try asked { _ = try world.service().checkpoint(path.string) }
     }
 
     func copied() throws -> [UInt8] { try world.kernel.bytes(of: copy) }

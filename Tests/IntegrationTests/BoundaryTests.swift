@@ -2,7 +2,7 @@ import Block
 import Testing
 
 extension IntegrationTests {
-    @Suite struct Checkpoints {
+    @Suite struct Boundaries {
         struct FileSystem: Sendable, CustomTestStringConvertible {
             let testDescription: String
             let make: String
@@ -37,13 +37,14 @@ extension IntegrationTests {
                 let before = try await rig.checksum()
                 try await rig.activate()
                 try await rig.mount()
-                // Two writers that never stop, and a file that says how far one of them was.
+                // Two writers that never stop, one of them with every write on the disk at once.
                 try await sh(
                     """
                     cd \(rig.mountPoint); echo begun > kept
-                    (while [ ! -e stop ]; do dd if=/dev/urandom of=file bs=64k count=8 conv=notrunc 2>/dev/null
-                        n=$((n + 1)); echo $n > count; sync count; sleep 0.05; done) > /dev/null 2>&1 &
-                    (while [ ! -e stop ]; do head -c 9000 /dev/urandom > small; mv small name; sleep 0.05; done) \
+                    (while [ ! -e stop ]; do
+                        dd if=/dev/urandom of=file bs=16k count=100 conv=notrunc oflag=dsync; done) \
+                        > /dev/null 2>&1 &
+                    (while [ ! -e stop ]; do n=$((n + 1)); echo $n > new; mv new name; sleep 0.2; done) \
                         > /dev/null 2>&1 &
                     sleep 0.3
                     """)
@@ -55,13 +56,13 @@ extension IntegrationTests {
                     #expect(try await rig.status().state == "open")
                     try await sh("echo \(name) >> \(rig.mountPoint)/kept; sleep 0.2")
                 }
-                // What it is, is in no doubt while the mount goes on.
-                try await sh("dmsnap export two \(rig.directory)/two > /dev/null")
                 try await sh(
                     """
                     touch \(rig.mountPoint)/stop; sleep 0.5
                     while fuser -s \(rig.mountPoint)/. ; do sleep 0.1; done; :
                     """)
+                // What it was is in no doubt while the mount goes on.
+                try await sh("dmsnap export two \(rig.directory)/two > /dev/null")
                 try await rig.unmount()
                 let sessions = try await rig.sessions()
                 #expect(sessions.count == 3 && sessions.allSatisfy(\.complete))
@@ -124,6 +125,42 @@ extension IntegrationTests {
                     "! setpriv --reuid 65534 --regid 65534 --clear-groups dmsnap checkpoint \(rig.device) 2>/dev/null"
                 )
                 #expect(try await rig.sessions().isEmpty)
+            }
+        }
+
+        @Test("What is in use is activated, and deactivated, when it is unmounted")
+        func deferred() async throws {
+            try await Rig.with(.image, size: 32 << 20) { rig in
+                try await sh(
+                    "mkfs.ext4 -q -F \(rig.device); mount -o loop \(rig.device) \(rig.mountPoint)")
+                let arguments = [rig.device, "--passfile", Dmsnap.passfile]
+                try await Dmsnap.refuses(["activate"] + arguments, status: 75, saying: ["loop"])
+                let activate =
+                    ["activate", "--when-unmounted", "--store-dir", rig.base] + arguments
+                #expect(
+                    try await Dmsnap.must(activate).contains("it is activated when that is over"))
+                #expect(try await rig.status().state == "waiting")
+                try await sh("echo before > \(rig.mountPoint)/a; umount \(rig.mountPoint)")
+                try await eventually("it is activated") {
+                    try await rig.status().state == "armed"
+                }
+                let before = try await rig.checksum()
+                try await rig.mount()
+                try await Dmsnap.refuses(
+                    ["deactivate"] + arguments, status: 75, saying: ["mounted"])
+                let said = try await Dmsnap.must(["deactivate", "--when-unmounted"] + arguments)
+                #expect(said.contains("it is deactivated when that is over"))
+                #expect(
+                    try await Dmsnap.must(["status"]).contains(
+                        "is deactivated when it is not in use"))
+                try await sh("echo after > \(rig.mountPoint)/a; umount \(rig.mountPoint)")
+                try await eventually("it is deactivated") { !Machine.hasActivations }
+                #expect(Machine.mapperDevices.isEmpty)
+                let session = try #require(try await rig.sessions().first)
+                #expect(session.complete)
+                let restored = try await Dmsnap.must(["restore", "--session", session.name])
+                #expect(restored.contains("It is what it was before that mount."))
+                #expect(try await rig.checksum() == before)
             }
         }
     }

@@ -1,0 +1,179 @@
+import Block
+public import ExceptionStore
+import FoundationEssentials
+public import SystemPackage
+
+/// What became of the wish to deactivate a device.
+public enum DeactivationOutcome: Sendable {
+    /// It is deactivated; this closed a session, if it did.
+    case deactivated(Session?)
+    /// It is in use: why. It is deactivated when that is over.
+    case waits(String)
+    /// It never was activated, and is not to be any more when it is unmounted.
+    case calledOff
+}
+
+/// What became of the wish to activate a device.
+public enum DeferredActivation: Sendable {
+    /// Done at once.
+    case done(ActivationOutcome)
+    /// It is in use: why. It is activated when that is over.
+    case waits(String)
+}
+
+/// `--when-unmounted`: written down in the registry, and done by the monitor when nobody uses the device any
+/// more, also after a boot.
+extension Lifecycle {
+    /// Deactivates, or forgets that a device is to be activated.
+    ///
+    /// - Parameter waiting: whether one that is in use is left to the monitor.
+    /// - Throws: what `deactivate` throws; `busy` only without `waiting`.
+    func deactivate(
+        _ device: String, waiting: Bool
+    ) throws(SessionsError) -> DeactivationOutcome {
+        guard let found = try finder.find(device) else {
+            guard try forgetPending(device) else { throw .notActivated(device) }
+            return .calledOff
+        }
+        do {
+            return .deactivated(try deactivate(id: found.id))
+        } catch {
+            guard waiting, case .busy(_, let reason, _) = error else { throw error }
+            try registry.change(found.id) { $0.isLeaving = true }
+            return .waits(reason)
+        }
+    }
+
+    /// Activates now, or when nobody uses it any more.
+    ///
+    /// - Throws: what `activate` throws, but for `busy`.
+    func activateWhenUnmounted(
+        _ device: String, chunkSize: ChunkSize?, directory: FilePath?
+    ) throws(SessionsError) -> DeferredActivation {
+        do {
+            return .done(
+                try activate(device, chunkSize: chunkSize, directory: directory, taking: nil))
+        } catch {
+            guard case .busy(_, let reason, _) = error else { throw error }
+            let pending = try asSessionsError {
+                let path = try Files.resolve(FilePath(device))
+                let (kind, identity) = try identity(path)
+                return PendingActivation(
+                    path: ByteText(path), kind: kind, identity: identity,
+                    chunkSize: chunkSize?.bytes, directory: directory.map { ByteText($0) },
+                    since: kernel.now())
+            }
+            try registry.update { document throws(SessionsError) in
+                let others = (document.pending ?? []).filter { $0.path != pending.path }
+                document.pending = others + [pending]
+            }
+            return .waits(reason)
+        }
+    }
+
+    /// Whoever activates an activated device wants it to stay so.
+    func stay(_ id: String) throws(SessionsError) {
+        guard try registry.activation(id).isLeaving == true else { return }
+        try registry.change(id) { $0.isLeaving = nil }
+    }
+
+    /// Activates what has waited, if nobody uses it.
+    ///
+    /// - Returns: nil while somebody does, or it isn't there.
+    /// - Throws: what stands against it; it waits on.
+    func activate(_ pending: PendingActivation) throws(SessionsError) -> Activation? {
+        try asSessionsError { () -> Activation? in
+            let path = pending.path.path
+            guard Files.exists(path) else { return nil }
+            let (kind, identity) = try identity(path)
+            guard kind == pending.kind, pending.means(identity) else {
+                throw SessionsError.unsuitable(
+                    device: pending.path.text,
+                    reason: "it is another one than was to be activated when it is unmounted; run "
+                        + "`dmsnap deactivate \(pending.path)` to have that one forgotten")
+            }
+            let active: Activation
+            do {
+                switch try activate(
+                    pending.path.text, chunkSize: pending.chunkSize.map { try ChunkSize($0) },
+                    directory: pending.directory?.path, taking: nil)
+                {
+                case .activated(let activation), .alreadyActive(let activation): active = activation
+                }
+            } catch SessionsError.busy {
+                return nil
+            }
+            _ = try forgetPending(pending.path.text)
+            return active
+        }
+    }
+
+    /// - Returns: whether one of this path waited.
+    func forgetPending(_ device: String) throws(SessionsError) -> Bool {
+        let path = (try? Files.resolve(FilePath(device))).map { ByteText($0) } ?? ByteText(device)
+        guard try registry.read().pending?.contains(where: { $0.path == path }) == true else {
+            return false
+        }
+        try registry.update { document throws(SessionsError) in
+            let others = (document.pending ?? []).filter { $0.path != path }
+            document.pending = others.isEmpty ? nil : others
+        }
+        return true
+    }
+
+    private func identity(
+        _ path: FilePath
+    ) throws -> (kind: Activation.Kind, identity: SourceIdentity) {
+        // What libblkid can't tell apart tells nothing.
+        let contents = (try? kernel.contents(path)) ?? Contents()
+        switch try kernel.status(path).kind {
+        case .blockDevice:
+            return (
+                .block,
+                SourceIdentity(
+                    contents: contents, hardware: try kernel.blockDevice(path).hardwareIdentity)
+            )
+        default: return (.image, try finder.identity(ofImage: path, contents))
+        }
+    }
+}
+
+extension SnapshotService {
+    /// Deactivates, or forgets that a device is to be activated.
+    ///
+    /// - Parameter waiting: whether one that is in use is left to the monitor.
+    public func deactivate(
+        _ device: String, waiting: Bool
+    ) throws(SessionsError) -> DeactivationOutcome {
+        try lifecycle.deactivate(device, waiting: waiting)
+    }
+
+    /// Activates now, or when nobody uses it any more.
+    public func activateWhenUnmounted(
+        _ device: String, chunkSize: ChunkSize? = nil, directory: FilePath? = nil
+    ) throws(SessionsError) -> DeferredActivation {
+        try lifecycle.activateWhenUnmounted(device, chunkSize: chunkSize, directory: directory)
+    }
+
+    /// What is to be activated when nobody uses it any more.
+    public func pending() throws(SessionsError) -> [PendingActivation] {
+        try lifecycle.registry.read().pending ?? []
+    }
+
+    /// Activates what has waited, if nobody uses it.
+    public func activate(_ pending: PendingActivation) throws(SessionsError) -> Activation? {
+        try lifecycle.activate(pending)
+    }
+
+    /// Deactivates what was to be when nobody uses it any more.
+    ///
+    /// - Returns: false while somebody does.
+    public func leave(_ activation: Activation) throws(SessionsError) -> Bool {
+        do {
+            _ = try lifecycle.deactivate(id: activation.id)
+            return true
+        } catch .busy {
+            return false
+        }
+    }
+}

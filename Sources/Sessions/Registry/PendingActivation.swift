@@ -1,0 +1,27 @@
+public import Block
+public import FoundationEssentials
+
+/// A device that is in use, and is activated as soon as it isn't any more.
+public struct PendingActivation: Hashable, Sendable, Codable {
+    /// As resolved when that was asked for.
+    public let path: ByteText
+    /// Whether it is a block device or an image file.
+    public let kind: Activation.Kind
+    /// What it is: another thing that has its name by then is left alone.
+    let identity: SourceIdentity
+    /// Of its stores, in bytes; the configuration's if nil.
+    public let chunkSize: ByteCount?
+    /// The sessions' base directory; the configuration's if nil.
+    let directory: ByteText?
+    /// When it was asked for.
+    public let since: Date
+
+    /// Whether this is what waits. A mount may change labels and more, so of the contents only the UUID
+    /// counts.
+    func means(_ found: SourceIdentity) -> Bool {
+        identity.hardware == found.hardware && identity.inode == found.inode
+            && identity.fileSystemUUID == found.fileSystemUUID
+            && identity.contents.uuid == found.contents.uuid
+            && identity.contents.partitionUUID == found.contents.partitionUUID
+    }
+}
