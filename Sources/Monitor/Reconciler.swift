@@ -33,6 +33,7 @@ struct Reconciler {
     private var complaints: [String: String] = [:]
     private var hasClosed = false
     private var isWaitingForNone = true
+    private var lookedAtPending: ContinuousClock.Instant?
     private let writers: WriterWatch
 
     init(service: SnapshotService, log: Logger, writers: WriterWatch) {
@@ -50,7 +51,7 @@ struct Reconciler {
         do {
             try recover()
             if isWoken { try assembleMissing() }
-            try activatePending()
+            try activatePending(isWoken: isWoken)
             all = try service.observer.watched()
             writers.watch(all)
             try breakChains(all, isWoken: isWoken)
@@ -111,7 +112,10 @@ struct Reconciler {
     }
 
     /// Devices that were to be activated when nobody uses them any more.
-    private mutating func activatePending() throws(SessionsError) {
+    private mutating func activatePending(isWoken: Bool) throws(SessionsError) {
+        let isDue = lookedAtPending.map { clock.now - $0 >= Self.slow } ?? true
+        guard isWoken || isDue else { return }
+        lookedAtPending = clock.now
         let pending = try service.pending()
         isWaitingForNone = pending.isEmpty
         for one in pending {

@@ -126,7 +126,11 @@ extension Lifecycle {
         let chain = try catalogue.continuedChain(
             path: candidate.path, kind: candidate.kind, identity: candidate.identity,
             fingerprint: candidate.fingerprint)
-        if let chain { try catalogue.noteUnwatched(before: chain, until: candidate.fingerprint) }
+        if let chain {
+            try catalogue.noteUnwatched(
+                before: chain, candidate.sessionPrefix, in: base.path.path,
+                until: candidate.fingerprint)
+        }
         return try registry.update { document throws(SessionsError) in
             // Names that differ in their bytes alone look the same: also those count as taken.
             let name = MapperNames.unique(candidate.name) { name in

@@ -38,7 +38,7 @@ extension Lifecycle {
         if finding.chunks == 0, !(place.isNamed && configuration.keepsEmptySessions) {
             // A breach that is in no session of its own lies behind the one before.
             if activation.store.breach?.place == .inside {
-                try catalogue.forgetEnd(before: activation.chain)
+                try catalogue.forgetEnd(before: activation)
             }
             try writeDown(activation, held: 0)
             try Files.removeDirectory(place.directory)

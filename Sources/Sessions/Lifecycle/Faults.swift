@@ -105,7 +105,7 @@ extension Lifecycle {
             isEmpty = false
         }
         let now = isEmpty ? try? present(activation) : nil
-        if isEmpty { try catalogue.forgetEnd(before: activation.chain) }
+        if isEmpty { try catalogue.forgetEnd(before: activation) }
         try registry.change(id) { current in
             current.breach(
                 what, isEmpty: isEmpty && current.state == activation.state, now: now ?? nil)

@@ -45,7 +45,9 @@ extension Lifecycle {
             session == nil && merge == nil && !now.agrees(with: activation.store.baseline)
         if session == nil, !now.isOfSameWrite(as: activation.store.baseline) {
             // That an empty store was there until the boot says nothing of the time after.
-            try catalogue.noteUnwatched(before: activation.chain)
+            try catalogue.noteUnwatched(
+                before: activation.chain, activation.sessionPrefix,
+                in: activation.base.path.path)
         }
         let armed = try registry.change(activation.id) { current throws(SessionsError) in
             try current.rearm(next, after: outcome, merging: merge)
