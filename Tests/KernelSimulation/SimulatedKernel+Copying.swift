@@ -12,7 +12,7 @@ extension SimulatedKernel {
     /// Takes over everything of another kernel with the same nodes.
     func become(_ other: SimulatedKernel) throws {
         // `nodes`, and what follows.
-        precondition(Mirror(reflecting: self).children.count == 29, "not all of it is taken over")
+        precondition(Mirror(reflecting: self).children.count == 31, "not all of it is taken over")
         for disk in disks { try disk.file.close() }
         for loop in loops.values { try loop.file.close() }
         disks = []
@@ -57,6 +57,8 @@ extension SimulatedKernel {
         imageUse = other.imageUse
         foundations = other.foundations
         whenSuspended = other.whenSuspended
+        whenRemoved = other.whenRemoved
+        whenAttached = other.whenAttached
         whenPaused = other.whenPaused
         rule = other.rule
         mergeSpeed = other.mergeSpeed

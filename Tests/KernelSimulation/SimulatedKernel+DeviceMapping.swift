@@ -139,6 +139,7 @@ extension SimulatedKernel {
             noteRunningOrigin(of: table, name.text)
         }
         mapped[name.text] = nil
+        Steps.elsewhere { whenRemoved(name.text) }
     }
 
     /// Nobody closes anything by himself here.

@@ -86,6 +86,10 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     package var foundations: Set<DeviceNumber> = []
     /// Called right after a device was suspended, with its name.
     package var whenSuspended: (String) -> Void = { _ in }
+    /// Called right after a mapped device was removed, and a file attached, with its name or path.
+    package var whenRemoved: (String) -> Void = { _ in }
+    /// See `whenRemoved`.
+    package var whenAttached: (String) -> Void = { _ in }
     /// Called when somebody waits, before the time is over.
     package var whenPaused: () -> Void = {}
     /// What a udev rule does for an event.
@@ -236,7 +240,10 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         _ file: FilePath, sector: UInt32
     ) throws(SystemError) -> (path: FilePath, number: DeviceNumber) {
         try enter("attachLoop", file.string, changes: true)
-        return try Steps.elsewhere { () throws(SystemError) in try attach(file) }
+        return try Steps.elsewhere { () throws(SystemError) in
+            defer { whenAttached(file.string) }
+            return try attach(file)
+        }
     }
 
     package func attachTemporaryLoop(

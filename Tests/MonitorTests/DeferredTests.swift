@@ -1,6 +1,8 @@
 import Block
 import ExceptionStore
+import Glibc
 import KernelSimulation
+import StoreTesting
 import SystemPackage
 import Testing
 
@@ -134,6 +136,26 @@ import Testing
         }
         #expect(error?.exitStatus == .noInput)
         #expect(world.kernel.remains == [])
+    }
+
+    @Test("Asked for by a link, it is the link that leads to it after a boot has renamed it")
+    func link() throws {
+        let world = try World()
+        let disk = try world.disk()
+        let link = world.directory.path.appending("by-id")
+        #expect(unsafe symlink(disk.string, link.string) == 0)
+        world.kernel.mountDisk(disk)
+        _ = try world.service().activateWhenUnmounted(link.string)
+        #expect(try world.service().status(disk.string).first?.state == .waiting)
+        world.kernel.reboot()
+        try world.kernel.renameDisk(disk, to: "sdx")
+        try Files.remove(link)
+        #expect(
+            unsafe symlink(disk.removingLastComponent().appending("sdx").string, link.string) == 0)
+        let watcher = try Watcher(world)
+        watcher.look()
+        #expect(try world.service().status().map(\.state) == [.armed])
+        #expect(try world.service().pending().isEmpty)
     }
 
     @Test("Asked for twice it waits once, with what was asked for last")

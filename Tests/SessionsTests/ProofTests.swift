@@ -280,6 +280,25 @@ import Testing
         }
     }
 
+    @Test(
+        "What is written to an image while it is taken down, or set up, is seen in its file's time")
+    func meanwhile() throws {
+        let world = try World()
+        let image = try world.image(size: Self.size)
+        try world.activate(image)
+        let name = try session(world)
+        world.kernel.whenRemoved = { _ in try? writeUnseen(image, world) }
+        try world.service().deactivate(image.string)
+        world.kernel.whenRemoved = { _ in }
+        #expect(try condition(world, name).count == 1)
+        world.kernel.whenAttached = { _ in try? writeUnseen(image, world) }
+        let error = #expect(throws: SessionsError.self) { try world.activate(image) }
+        #expect(error?.exitStatus == .busy)
+        world.kernel.whenAttached = { _ in }
+        #expect(world.kernel.remains == [])
+        try world.activate(image)
+    }
+
     @Test("A session after such a time knows nothing of it")
     func watchedAgain() throws {
         let (world, disk) = try armed()

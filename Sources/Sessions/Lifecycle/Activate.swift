@@ -205,12 +205,17 @@ extension Lifecycle {
         // after a power cut, too.
         try kernel.synchronize(source.path)
         let now = try kernel.fingerprint(source.path, samples: true)
-        guard now.differences(from: activation.store.baseline).isEmpty else {
-            throw SessionsError.busy(
-                device: activation.path.text, reason: "something is writing to it",
-                advice: "stop that, then activate it")
-        }
+        let written = SessionsError.busy(
+            device: activation.path.text, reason: "something is writing to it",
+            advice: "stop that, then activate it")
+        guard now.differences(from: activation.store.baseline).isEmpty else { throw written }
         undo.add("removing the tables") { try stack.removeTables(activation) }
         try stack.loadTables(activation, source: source.number, store: store)
+        // What was written in between, and where no sample is, only the file tells.
+        if let image = activation.image, let file = activation.store.baseline.file,
+            let now = kernel.stamp(of: image), now != file
+        {
+            throw written
+        }
     }
 }

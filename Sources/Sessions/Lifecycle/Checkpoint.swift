@@ -86,6 +86,7 @@ extension Lifecycle {
         }
         // What was written up to now is a session's, also where nobody has opened one yet.
         _ = try openSession(current.id, use: use(of: current))
+        try stack.synchronizeFileSystem(of: current)
         var activation = try withoutLost(registry.activation(current.id))
         var next = Store(
             number: activation.store.number + 1, baseline: activation.store.baseline)
@@ -93,7 +94,6 @@ extension Lifecycle {
         activation = try registry.change(activation.id) { current throws(SessionsError) in
             try current.beginExchange(to: next, held: nil)
         }
-        try stack.synchronizeFileSystem(of: activation)
         let place = Layout.boundary(in: activation.armedDirectory(next.number))
         let boundary = Stack.Boundary.frozen { baseline, held in
             try Files.replace(place, with: JSON.encode(Frozen(baseline: baseline, held: held)))

@@ -133,13 +133,17 @@ extension Lifecycle {
         let source =
             try stack.loadedSource(activation) == nil
             ? nil : try? stack.source(activation)
+        // Whatever writes to it when the origin is gone is to show in the file.
+        let file = activation.image.flatMap { kernel.stamp(of: $0) }
         try stack.removeOrigin(activation)
         let activation = try noteHeld(activation)
         try stack.removeTables(activation)
         let end = try (source?.path ?? bareSource(activation)).map { path throws in
             // What a power cut may take back is no end.
             try kernel.synchronize(path)
-            return try kernel.look(path, image: activation.image)
+            var end = try kernel.fingerprint(path, samples: true)
+            end.file = file
+            return end
         }
         let closed = try closeLast(
             activation, Ending(end: end, isInterrupted: isInterrupted, doubt: doubt))

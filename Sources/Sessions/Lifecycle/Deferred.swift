@@ -56,15 +56,16 @@ extension Lifecycle {
         } catch {
             guard case .busy(_, let reason, _) = error else { throw error }
             let pending = try asSessionsError {
-                let path = try Files.resolve(FilePath(device))
-                let (kind, identity) = try identity(path)
+                let resolved = try Files.resolve(FilePath(device))
+                let path = FilePath(device).isAbsolute ? FilePath(device) : resolved
+                let (kind, identity) = try identity(resolved)
                 return PendingActivation(
                     path: ByteText(path), kind: kind, identity: identity,
                     chunkSize: chunkSize?.bytes, directory: directory.map { ByteText($0) },
                     since: kernel.now())
             }
             try registry.update { document throws(SessionsError) in
-                let others = (document.pending ?? []).filter { $0.path != pending.path }
+                let others = (document.pending ?? []).filter { !$0.isAt(pending.path.path) }
                 document.pending = others + [pending]
             }
             return .waits(reason)
@@ -83,8 +84,7 @@ extension Lifecycle {
     /// - Throws: what stands against it; it waits on.
     func activate(_ pending: PendingActivation) throws(SessionsError) -> Activation? {
         try asSessionsError { () -> Activation? in
-            let path = pending.path.path
-            guard Files.exists(path) else { return nil }
+            guard let path = try? Files.resolve(pending.path.path) else { return nil }
             let (kind, identity) = try identity(path)
             guard kind == pending.kind, pending.means(identity) else {
                 throw SessionsError.unsuitable(
@@ -95,7 +95,7 @@ extension Lifecycle {
             let active: Activation
             do {
                 switch try activate(
-                    pending.path.text, chunkSize: pending.chunkSize.map { try ChunkSize($0) },
+                    path.string, chunkSize: pending.chunkSize.map { try ChunkSize($0) },
                     directory: pending.directory?.path, taking: nil)
                 {
                 case .activated(let activation), .alreadyActive(let activation): active = activation
@@ -110,12 +110,12 @@ extension Lifecycle {
 
     /// - Returns: whether one of this path waited.
     func forgetPending(_ device: String) throws(SessionsError) -> Bool {
-        let path = (try? Files.resolve(FilePath(device))).map { ByteText($0) } ?? ByteText(device)
-        guard try registry.read().pending?.contains(where: { $0.path == path }) == true else {
+        let path = FilePath(device)
+        guard try registry.read().pending?.contains(where: { $0.isAt(path) }) == true else {
             return false
         }
         try registry.update { document throws(SessionsError) in
-            let others = (document.pending ?? []).filter { $0.path != path }
+            let others = (document.pending ?? []).filter { !$0.isAt(path) }
             document.pending = others.isEmpty ? nil : others
         }
         return true

@@ -1,9 +1,10 @@
 public import Block
 public import FoundationEssentials
+import SystemPackage
 
 /// A device that is in use, and is activated as soon as it isn't any more.
 public struct PendingActivation: Hashable, Sendable, Codable {
-    /// As resolved when that was asked for.
+    /// As it was asked for, absolute: a link from /dev/disk is to lead to the device after a boot, too.
     public let path: ByteText
     /// Whether it is a block device or an image file.
     public let kind: Activation.Kind
@@ -15,6 +16,14 @@ public struct PendingActivation: Hashable, Sendable, Codable {
     let directory: ByteText?
     /// When it was asked for.
     public let since: Date
+
+    /// Whether a path leads to the same.
+    func isAt(_ other: FilePath) -> Bool {
+        guard let own = try? Files.resolve(path.path), let other = try? Files.resolve(other) else {
+            return path == ByteText(other)
+        }
+        return own == other
+    }
 
     /// Whether this is what waits. A mount may change labels and more, so of the contents only the UUID
     /// counts.

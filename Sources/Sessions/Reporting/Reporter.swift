@@ -22,8 +22,8 @@ struct Reporter: Sendable {
             if let activation = try lifecycle.finder.find(device) {
                 return [try status(of: activation)]
             }
-            let path = (try? Files.resolve(FilePath(device))).map { ByteText($0) }
-            guard let one = try registry.read().pending?.first(where: { $0.path == path }) else {
+            let path = FilePath(device)
+            guard let one = try registry.read().pending?.first(where: { $0.isAt(path) }) else {
                 throw .notActivated(device)
             }
             return [status(of: one)]
