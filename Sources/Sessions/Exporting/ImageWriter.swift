@@ -1,4 +1,5 @@
 import Block
+import Glibc
 import Restore
 import SystemPackage
 
@@ -21,15 +22,22 @@ struct ImageWriter {
     func bring(
         _ image: borrowing OwnedDescriptor, to device: borrowing OwnedDescriptor
     ) throws -> UInt64 {
+        let (wanted, found) = unsafe (Self.buffer(), Self.buffer())
+        defer {
+            unsafe wanted.deallocate()
+            unsafe found.deallocate()
+        }
         var written: UInt64 = 0
         try forEachPiece(.writing) { offset, count in
-            let wanted = try read(device, offset, count)
-            let found = try image.read(count: count, at: offset)
-            if found == wanted { return }
+            try unsafe read(device, offset, count, into: wanted)
+            let there = try unsafe image.read(into: Self.part(found, 0..<count), at: offset)
             for start in stride(from: 0, to: count, by: Self.block) {
                 let block = start..<min(start + Self.block, count)
-                if block.upperBound <= found.count, wanted[block] == found[block] { continue }
-                try image.write(Array(wanted[block]), at: offset + UInt64(start))
+                let new = unsafe Self.part(wanted, block)
+                if block.upperBound <= there, unsafe Self.isSame(new, Self.part(found, block)) {
+                    continue
+                }
+                try unsafe image.write(UnsafeRawBufferPointer(new), at: offset + UInt64(start))
                 written += UInt64(block.count)
             }
         }
@@ -43,24 +51,53 @@ struct ImageWriter {
         of image: borrowing OwnedDescriptor, from device: borrowing OwnedDescriptor
     ) throws -> UInt64? {
         image.forgetCache()
+        let (wanted, found) = unsafe (Self.buffer(), Self.buffer())
+        defer {
+            unsafe wanted.deallocate()
+            unsafe found.deallocate()
+        }
         var difference: UInt64?
         try forEachPiece(.readingBack) { offset, count in
-            guard difference == nil,
-                try image.read(count: count, at: offset) != read(device, offset, count)
+            guard difference == nil else { return }
+            try unsafe read(device, offset, count, into: wanted)
+            let there = try unsafe image.read(into: Self.part(found, 0..<count), at: offset)
+            let whole = 0..<count
+            guard
+                unsafe there != count
+                    || !Self.isSame(Self.part(wanted, whole), Self.part(found, whole))
             else { return }
             difference = offset
         }
         return difference
     }
 
+    /// One for all pieces: a page of memory is dear to touch the first time.
+    private static func buffer() -> UnsafeMutableRawBufferPointer {
+        .allocate(byteCount: Int(piece), alignment: 4096)
+    }
+
+    private static func part(
+        _ buffer: UnsafeMutableRawBufferPointer, _ range: Range<Int>
+    ) -> UnsafeMutableRawBufferPointer {
+        unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[range])
+    }
+
+    private static func isSame(
+        _ one: UnsafeMutableRawBufferPointer, _ other: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        guard let start = one.baseAddress, let otherStart = other.baseAddress else {
+            return one.count == other.count
+        }
+        return unsafe one.count == other.count && memcmp(start, otherStart, one.count) == 0
+    }
+
     private func read(
-        _ device: borrowing OwnedDescriptor, _ offset: UInt64, _ count: Int
-    ) throws -> [UInt8] {
-        let bytes = try device.read(count: count, at: offset)
-        guard bytes.count == count else {
+        _ device: borrowing OwnedDescriptor, _ offset: UInt64, _ count: Int,
+        into buffer: UnsafeMutableRawBufferPointer
+    ) throws {
+        guard try unsafe device.read(into: Self.part(buffer, 0..<count), at: offset) == count else {
             throw SystemError(operation: "read", path: device.path.string, errno: .ioError)
         }
-        return bytes
     }
 
     private func forEachPiece(
