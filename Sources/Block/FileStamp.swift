@@ -34,7 +34,8 @@ public struct FileStamp: Codable, Hashable, Sendable {
             guard status.kind == .regular else { return nil }
             var now = timespec()
             _ = unsafe clock_gettime(CLOCK_REALTIME, &now)
-            let age = Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec) - status.changed
+            // Wrapping: a file system may have any number there, and one that is no age is none.
+            let age = Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec) &- status.changed
             // Two ticks at the least that a kernel has in a second, 100.
             if age > 20_000_000 { return FileStamp(status) }
             usleep(25_000)

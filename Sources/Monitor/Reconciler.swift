@@ -125,10 +125,7 @@ struct Reconciler {
                 log.info("\(one.path): activated, as it is not in use any more")
                 complaints[key] = nil
             } catch {
-                guard complaints.updateValue("\(error)", forKey: key) != "\(error)" else {
-                    continue
-                }
-                log.error("\(one.path): can't be activated: \(error)")
+                complain(of: one.path, "can't be activated: \(error)", key)
             }
         }
     }
@@ -143,8 +140,12 @@ struct Reconciler {
 
     /// Once: what failed is tried again at every event.
     private mutating func complain(_ activation: Activation, _ complaint: String) {
-        guard complaints.updateValue(complaint, forKey: activation.id) != complaint else { return }
-        log.error("\(activation.path): \(complaint)")
+        complain(of: activation.path, complaint, activation.id)
+    }
+
+    private mutating func complain(of path: ByteText, _ complaint: String, _ key: String) {
+        guard complaints.updateValue(complaint, forKey: key) != complaint else { return }
+        log.error("\(path): \(complaint)")
     }
 
     /// Somebody wrote past the origin: told at once, and kept.

@@ -209,8 +209,11 @@ import Testing
         #expect(try world.kernel.bytes(of: disk) == before)
     }
 
-    @Test("Cut short at any step and then written to by others, a restore doesn't go on")
-    func marker() throws {
+    /// Restores a session of a device that is deactivated, dying before each change, and each time again.
+    private func forEachDeath(
+        ofRestoring armed: () throws -> (world: World, disk: FilePath),
+        _ body: (World, FilePath, _ name: String, _ what: String) throws -> Void
+    ) throws {
         func prepared() throws -> (world: World, disk: FilePath, name: String) {
             let (world, disk) = try armed()
             let name = try session(world)
@@ -226,6 +229,13 @@ import Testing
             let what = Steps.dying(before: step) {
                 _ = try world.service().restore(RestoreRequest(session: name))
             }
+            try body(world, disk, name, what)
+        }
+    }
+
+    @Test("Cut short at any step and then written to by others, a restore doesn't go on")
+    func marker() throws {
+        try forEachDeath(ofRestoring: armed) { world, disk, name, what in
             // As a mount does: where the superblock is.
             try TemporaryDirectory.patch(disk, at: 1024, [UInt8](repeating: 9, count: 700))
             let before = try world.kernel.bytes(of: disk)
@@ -326,23 +336,13 @@ import Testing
 
     @Test("What a restore that was cut short left is gone on with under a condition")
     func resumed() throws {
-        func prepared() throws -> (world: World, disk: FilePath, name: String) {
+        func armed() throws -> (world: World, disk: FilePath) {
             let world = try World()
             let disk = try world.disk(size: Self.size)
             try world.activate(disk)
-            let name = try session(world)
-            try world.service().deactivate(disk.string)
-            return (world, disk, name)
+            return (world, disk)
         }
-        let (whole, _, name) = try prepared()
-        let steps = try Steps.counting {
-            _ = try whole.service().restore(RestoreRequest(session: name))
-        }.changes
-        for step in 1...steps {
-            let (world, disk, name) = try prepared()
-            let what = Steps.dying(before: step) {
-                _ = try world.service().restore(RestoreRequest(session: name))
-            }
+        try forEachDeath(ofRestoring: armed) { world, disk, name, what in
             try writeUnseen(disk, world)
             #expect(try condition(world, name).isEmpty == false, "\(what)")
         }

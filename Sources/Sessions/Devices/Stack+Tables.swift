@@ -6,7 +6,8 @@ import SystemPackage
 /// Tables: loaded, exchanged, taken away. The order of the steps is dm-snapshot's rule everywhere.
 extension Stack {
     /// Loads both tables, or the origin's alone where there is no store; the origin's first resume comes
-    /// last, when its snapshot is there, so that it splits bios at the snapshot's chunks and no write ever finds it without one.
+    /// last, when its snapshot is there, so that it splits bios at the snapshot's chunks and no write ever
+    /// finds it without one.
     ///
     /// - Parameter merging: the origin's table while a store is merged into it.
     func loadTables(

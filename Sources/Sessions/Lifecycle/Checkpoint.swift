@@ -99,9 +99,7 @@ extension Lifecycle {
             try Files.replace(place, with: JSON.encode(Frozen(baseline: baseline, held: held)))
         }
         guard try exchange(activation, to: next, at: boundary) else {
-            try registry.change(activation.id) { current throws(SessionsError) in
-                try current.abandonExchange()
-            }
+            try abandonExchange(activation)
             throw held(activation)
         }
         switch try endExchange(registry.activation(activation.id), Ending()) {

@@ -1,6 +1,5 @@
 import Block
 public import ExceptionStore
-import FoundationEssentials
 public import SystemPackage
 
 /// What became of the wish to deactivate a device.
@@ -61,8 +60,7 @@ extension Lifecycle {
                 let (kind, identity) = try identity(resolved)
                 return PendingActivation(
                     path: ByteText(path), kind: kind, identity: identity,
-                    chunkSize: chunkSize?.bytes, directory: directory.map { ByteText($0) },
-                    since: kernel.now())
+                    chunkSize: chunkSize?.bytes, directory: directory.map { ByteText($0) })
             }
             try registry.update { document throws(SessionsError) in
                 let others = (document.pending ?? []).filter { !$0.isAt(pending.path.path) }

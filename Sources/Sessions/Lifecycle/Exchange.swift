@@ -94,9 +94,7 @@ extension Lifecycle {
             try current.beginExchange(to: next, held: held)
         }
         guard try exchange(activation, to: next, at: .quiet(quiet)) else {
-            try registry.change(activation.id) { current throws(SessionsError) in
-                try current.abandonExchange()
-            }
+            try abandonExchange(activation)
             return .inUse
         }
         switch try endExchange(
@@ -148,10 +146,16 @@ extension Lifecycle {
             // knows: undoing would throw away what it holds. `recover` sees which, and goes on.
             if (try? isOver(activation, next)) ?? true { throw error }
             let failure = undo.run(after: error)
-            try registry.change(activation.id) { current throws(SessionsError) in
-                try current.abandonExchange()
-            }
+            try abandonExchange(activation)
             throw failure
+        }
+    }
+
+    /// The next store is gone again, and the present one goes on.
+    @discardableResult
+    func abandonExchange(_ activation: Activation) throws(SessionsError) -> Activation {
+        try registry.change(activation.id) { current throws(SessionsError) in
+            try current.abandonExchange()
         }
     }
 

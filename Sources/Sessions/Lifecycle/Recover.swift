@@ -101,8 +101,6 @@ extension Lifecycle {
         let directory = activation.armedDirectory(next.number)
         try stack.detach(next, in: directory)
         try Files.removeDirectory(directory)
-        return try registry.change(activation.id) { current throws(SessionsError) in
-            try current.abandonExchange()
-        }
+        return try abandonExchange(activation)
     }
 }

@@ -1,5 +1,4 @@
 public import Block
-public import FoundationEssentials
 import SystemPackage
 
 /// A device that is in use, and is activated as soon as it isn't any more.
@@ -14,8 +13,6 @@ public struct PendingActivation: Hashable, Sendable, Codable {
     public let chunkSize: ByteCount?
     /// The sessions' base directory; the configuration's if nil.
     let directory: ByteText?
-    /// When it was asked for.
-    public let since: Date
 
     /// Whether a path leads to the same.
     func isAt(_ other: FilePath) -> Bool {
