@@ -30,7 +30,7 @@ BUILD_PACKAGES = libdevmapper-dev libblkid-dev libmount-dev zlib1g-dev libdeflat
 	libcrypt-dev liburing-dev libxxhash-dev pkg-config gcc libc6-dev
 TEST_PACKAGES  = user-mode-linux dmsetup udev kmod systemd e2fsprogs xfsprogs btrfs-progs dosfstools \
 	f2fs-tools nilfs-tools jfsutils lvm2 cryptsetup-bin mdadm nbd-server nbd-client iproute2 \
-	util-linux mount fdisk jq procps python3 dropbear-bin rclone
+	util-linux mount fdisk jq procps python3 dropbear-bin rclone xxhash
 
 FUZZ_SECONDS ?=
 
@@ -62,7 +62,7 @@ tests:
 units:
 	$(TESTS) --skip IntegrationTests --skip RebootTests --skip '^SessionsTests' --skip '^MonitorTests'
 	@# In a process of their own: their simulated deaths reach into libc's calls.
-	$(TESTS) --filter '^SessionsTests' --filter '^MonitorTests'
+	Tests/in-memory $(TESTS) --filter '^SessionsTests' --filter '^MonitorTests'
 
 unit: tests units ## Run the tests that need no device-mapper and no root.
 

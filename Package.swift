@@ -13,7 +13,7 @@ let strict: [SwiftSetting] = [
 ]
 
 /// Tests are debug builds that are optimized (-Xswiftc -O), since simulations then take a tenth of the time;
-/// but for the tests themselves, which would double the time of a build.
+/// but for the tests themselves and what takes them no time, which would double that of a build.
 let unoptimized = strict + [.unsafeFlags(["-Xfrontend", "-Onone"], .when(configuration: .debug))]
 
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
@@ -92,7 +92,7 @@ let package = Package(
                 "Sessions", "Monitor",
                 system, arguments, logging,
             ],
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         .executableTarget(
             name: "dmsnap", dependencies: ["Block", "DmsnapCommands"], swiftSettings: strict),
         .target(
@@ -117,12 +117,12 @@ let package = Package(
         // Says what has become of descriptors that its caller closed.
         .executableTarget(
             name: "Descriptors", dependencies: ["Block", system], path: "Tests/Descriptors",
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         // Suspends a device, and dies if it is told to.
         .executableTarget(
             name: "Suspender", dependencies: ["Block", "DeviceMapper", system],
             path: "Tests/Suspender",
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         .testTarget(name: "PackageTests", swiftSettings: unoptimized),
         .target(
             name: "StoreTesting", dependencies: [system], path: "Tests/StoreTesting",
@@ -130,7 +130,7 @@ let package = Package(
         // The log of the kernel's log-writes target, and what of it is there after a power cut.
         .target(
             name: "WriteLog", dependencies: ["Block", "StoreTesting"], path: "Tests/WriteLog",
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         .testTarget(
             name: "WriteLogTests", dependencies: ["Block", "StoreTesting", "WriteLog"],
             swiftSettings: unoptimized),
@@ -187,10 +187,10 @@ let package = Package(
         // The machine in the machine: User-Mode Linux, for tests and the demonstration.
         .target(
             name: "VirtualMachine", dependencies: [system], path: "Tests/VirtualMachine",
-            exclude: ["Guest", "README.md"], swiftSettings: strict),
+            exclude: ["Guest", "README.md"], swiftSettings: unoptimized),
         .executableTarget(
             name: "vm", dependencies: ["VirtualMachine", system, arguments], path: "Tests/vm",
-            swiftSettings: strict),
+            swiftSettings: unoptimized),
         // What `make bench` runs.
         .executableTarget(
             name: "bench",
@@ -198,7 +198,7 @@ let package = Package(
                 "CZlib", "Block", "ExceptionStore", "SessionArchive", "Restore", system, subprocess,
                 arguments,
             ],
-            path: "Benchmarks/bench", swiftSettings: strict),
+            path: "Benchmarks/bench", swiftSettings: unoptimized),
         .testTarget(
             name: "VirtualMachineTests", dependencies: ["VirtualMachine", system],
             swiftSettings: unoptimized),

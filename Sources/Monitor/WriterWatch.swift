@@ -27,6 +27,8 @@ final class WriterWatch {
         }
     }
 
+    deinit { close(descriptor) }
+
     var source: EventSource {
         EventSource(name: "writers", descriptor: descriptor) { [self] in
             take()

@@ -75,7 +75,7 @@ extension IntegrationTests {
                     try await sh("diff -r --exclude=lost+found \(rig.directory)/kept \(view)")
                     guard fileSystem.isSameByteForByte else { return }
                     let now = try await sh(
-                        "blockdev --flushbufs \(device); b2sum --length=256 < \(device)")
+                        "blockdev --flushbufs \(device); xxh128sum < \(device)")
                     #expect(now.hasPrefix(before), "\(when)")
                 }
                 try await expectSame("while it is mounted")

@@ -91,11 +91,15 @@ final class Reboots {
         mountpoint -q /snapshot || mount LABEL=SESSIONS /snapshot
         activate() { dmsnap activate "$1" --passfile $password > /dev/null; }
         deactivate() { dmsnap deactivate "$1" --passfile $password > /dev/null; }
-        sum() { sha256sum < "$1" | cut -c1-64; }
+        sum() { xxh128sum < "$1" | cut -c1-32; }
         field() { dmsnap sessions --json | jq -r "$1"; }
+        # Asked of the file first: a program started for every look would keep the machine's one processor
+        # from what is waited for.
         until_state() {
-            for _ in $(seq 100); do
-                [ "$(dmsnap status --json | jq -r '.[0].state')" != "$1" ] || return 0
+            for _ in $(seq 200); do
+                if grep -q "\\"name\\" : \\"$1\\"" /var/lib/dmsnap/registry.json; then
+                    [ "$(dmsnap status --json | jq -r '.[0].state')" != "$1" ] || return 0
+                fi
                 sleep 0.1
             done
             echo "not $1:"; dmsnap status; dmsnap sessions; return 1

@@ -19,6 +19,31 @@ import Testing
         #expect(try FileStatus(world.layout.registry).inode == before, "written without a change")
     }
 
+    @Test("The rule finds the size of every activated disk, and of nothing else")
+    func claimedSizes() throws {
+        let world = try World()
+        let sizes = world.layout.claimedSizes
+        #expect(!Files.exists(sizes), "the rule asks about every device as long as it isn't there")
+        let disk = try world.activate(world.disk())
+        let name = "\(disk.size.bytes / 512)"
+        #expect(try Files.list(sizes) == [name])
+        try world.activate(world.image())
+        #expect(try Files.list(sizes) == [name])
+
+        // What an earlier version, or a crash, has left is put right by the next change.
+        for remains in [[], ["8"], [name, "8"]] {
+            try Files.removeDirectory(sizes)
+            try Files.makeDirectory(sizes)
+            for one in remains { try Files.replace(sizes.appending(one), with: []) }
+            try world.service().lifecycle.registry.change(disk.id) {
+                $0.isLeaving = $0.isLeaving == nil ? true : nil
+            }
+            #expect(try Files.list(sizes) == [name], "\(remains)")
+        }
+        try world.service().deactivate(disk.path.text)
+        #expect(try Files.list(sizes) == [])
+    }
+
     @Test("Without a file nothing is activated")
     func missing() throws {
         #expect(try World().service().activations().isEmpty)

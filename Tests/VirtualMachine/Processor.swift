@@ -1,23 +1,39 @@
 import Foundation
+import SystemPackage
 
-/// Where a machine runs.
+/// The processor that a machine runs on, taken until it is let go of or this process ends.
 ///
 /// User-Mode Linux and each process of its guest hand over to each other at every system call and
 /// every page fault of the guest. On one processor that takes half the time that it takes on two.
-enum Processor {
-    /// The processor, of those that we may run on, that the fewest machines run on.
+final class Processor: Sendable {
+    /// The kernel's number of it.
+    let number: Int
+    /// Whoever has bound it has the place; the kernel gives it back with the process.
+    private let place: Int32
+
+    private init(number: Int, place: Int32) {
+        self.number = number
+        self.place = place
+    }
+
+    deinit { close(place) }
+
+    /// The processor, of those that we may run on, that the fewest machines have; nil if nobody can tell.
     ///
-    /// - Parameter kernel: the last component of the path of the machines' program.
-    static func quietest(kernel: String) -> Int? {
-        let allowed = processors(allowedTo: "self")
-        var machines: [Int: Int] = [:]
-        let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
-        for process in processes where Int32(process) != nil {
-            guard leadsMachine(process, of: kernel) else { continue }
-            let own = processors(allowedTo: process)
-            if own.count == 1 { machines[own[0], default: 0] += 1 }
+    /// Machines that are started in one moment share them out, too: each takes a place of its own.
+    ///
+    /// - Parameter group: who shares with whom.
+    static func quietest(group: String = "vm-processor") -> Processor? {
+        let allowed = allowed()
+        guard !allowed.isEmpty else { return nil }
+        for machines in 0..<64 {
+            for number in allowed {
+                if let place = take("\(group)-\(number)-\(machines)") {
+                    return Processor(number: number, place: place)
+                }
+            }
         }
-        return allowed.min { machines[$0, default: 0] < machines[$1, default: 0] }
+        return nil
     }
 
     /// "0-2,5", as the kernel writes it, as numbers; none for what isn't such a list.
@@ -29,24 +45,34 @@ enum Processor {
         }
     }
 
-    /// A machine is a group of processes, each of which has the kernel's name.
-    private static func leadsMachine(_ process: String, of kernel: String) -> Bool {
-        // "PID (NAME) STATE PARENT GROUP …"
-        guard let stat = contents("/proc/\(process)/stat"),
-            stat.hasPrefix("\(process) (\(kernel)) ")
-        else { return false }
-        let fields = stat.dropFirst(process.count + kernel.count + 4).split(separator: " ")
-        return fields.count > 2 && fields[2] == process
-    }
-
-    private static func processors(allowedTo process: String) -> [Int] {
+    private static func allowed() -> [Int] {
         let key = "Cpus_allowed_list:"
-        let lines = (contents("/proc/\(process)/status") ?? "").split(separator: "\n")
+        let status = FileManager.default.contents(atPath: "/proc/self/status") ?? Data()
+        let lines = String(decoding: status, as: UTF8.self).split(separator: "\n")
         guard let line = lines.first(where: { $0.hasPrefix(key) }) else { return [] }
         return numbers(in: line.dropFirst(key.count).drop(while: \.isWhitespace))
     }
 
-    private static func contents(_ path: String) -> String? {
-        FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
+    /// Binds a socket to a name in no file system, which one process at a time can.
+    private static func take(_ name: String) -> Int32? {
+        let socket = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard socket >= 0 else { return nil }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        // The name begins with a zero byte.
+        let offset = MemoryLayout<sa_family_t>.size + 1
+        unsafe withUnsafeMutableBytes(of: &address) { bytes in
+            for (index, byte) in name.utf8.enumerated() { unsafe bytes[offset + index] = byte }
+        }
+        let failure = unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe bind(socket, $0, socklen_t(offset + name.utf8.count))
+            }
+        }
+        guard failure == 0 else {
+            close(socket)
+            return nil
+        }
+        return socket
     }
 }

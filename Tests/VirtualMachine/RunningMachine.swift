@@ -21,6 +21,8 @@ public final class RunningMachine: Sendable {
     private let directory: RunDirectory
     private let reaper: Reaper
     private let child: Child
+    /// Until the machine's end.
+    private let processor = Mutex(Processor?.none)
     private let started = ContinuousClock.now
     private let state = Mutex(State())
     private let board = Board()
@@ -51,16 +53,17 @@ public final class RunningMachine: Sendable {
             defer { channels.closeGuestEnds() }
             let reaper = try Reaper(directories: directory.directories)
             do throws(MachineError) {
-                let processor = Processor.quietest(kernel: kernel.lastComponent?.string ?? "")
+                let processor = Processor.quietest()
                 child = try Child.start(
                     "/bin/sh",
                     arguments: [
                         "sh", "-c", Self.launcher, kernel.string, directory.path.string,
-                        processor.map(String.init) ?? "",
+                        processor.map { "\($0.number)" } ?? "",
                     ]
                         + directory.kernelArguments(machine, interactive: interactive),
                     environment: ["TMPDIR=\(directory.memory)", "PATH=/usr/bin:/bin"],
                     descriptors: channels.guestEnds)
+                self.processor.withLock { $0 = processor }
             } catch {
                 reaper.dismiss()
                 throw error
@@ -191,6 +194,7 @@ public final class RunningMachine: Sendable {
             state.ended = true
             return child.reap()
         }
+        processor.withLock { $0 = nil }
         // The channels end with the last process that has them.
         _ = relays.wait(timeout: .now() + 10)
         let log = KernelLog(text: contents(of: directory.console))

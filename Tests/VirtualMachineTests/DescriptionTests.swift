@@ -28,6 +28,22 @@ import Testing
         #expect(Processor.numbers(in: list) == numbers)
     }
 
+    @Test("machines started at once are spread over the processors, which are free again after")
+    func sharing() throws {
+        func share(_ count: Int) -> [Int] {
+            var taken: [Processor] = []
+            for _ in 0..<count {
+                Processor.quietest(group: "vm-test-\(getpid())").map { taken.append($0) }
+            }
+            return taken.map(\.number)
+        }
+        let processors = Set(share(8))
+        let first = share(2 * processors.count)
+        #expect(first.count == 2 * processors.count)
+        #expect(Set(first.prefix(processors.count)) == processors)
+        #expect(share(first.count) == first, "a place was kept")
+    }
+
     @Test("a guest's line is understood also with the ends of a terminal, and in pieces")
     func controlLines() {
         var buffer = LineBuffer()

@@ -23,6 +23,8 @@ public struct Layout: Sendable {
     public var stateDirectory: FilePath { path("var/lib/dmsnap") }
     /// The registry of activated devices.
     public var registry: FilePath { stateDirectory.appending("registry.json") }
+    /// What the udev rule looks at before it asks whose a device is.
+    var claimedSizes: FilePath { stateDirectory.appending("claimed-sizes") }
     /// Locks, and what is gone after a reboot.
     public var runDirectory: FilePath { path("run/dmsnap") }
     var registryLock: FilePath { runDirectory.appending("registry.lock") }

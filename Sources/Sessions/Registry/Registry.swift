@@ -117,7 +117,7 @@ package struct Registry: Sendable {
                 let result = try body(&document)
                 // Untouched, it isn't written: the monitor wakes at every new registry.
                 if document != before || !isCurrent {
-                    try Files.replace(layout.registry, with: JSON.encode(document))
+                    try write(document)
                 }
                 if !isCurrent {
                     notice(
@@ -128,6 +128,14 @@ package struct Registry: Sendable {
                 return result
             }
         }
+    }
+
+    private func write(_ document: Document) throws {
+        let claimed = ClaimedSizes(directory: layout.claimedSizes)
+        let sizes = ClaimedSizes.sizes(in: document)
+        try claimed.add(sizes)
+        try Files.replace(layout.registry, with: JSON.encode(document))
+        claimed.keepOnly(sizes)
     }
 
     /// Every activation.

@@ -252,7 +252,7 @@ struct Rig {
         let armed = origin.path.flatMap { Files.exists(FilePath($0)) ? $0 : nil }
         let path = armed ?? device
         let flush = kind == .block ? "blockdev --flushbufs \(device); " : ""
-        let line = try await sh("\(flush)b2sum --length=256 < \(quoted(path))")
-        return String(line.prefix(64))
+        let line = try await sh("\(flush)xxh128sum < \(quoted(path))")
+        return String(line.prefix(32))
     }
 }
