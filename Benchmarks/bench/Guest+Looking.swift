@@ -55,6 +55,8 @@ extension Guest {
                     / 1024,
                 unit: "KiB", limit: nil))
         try await exporting(path)
+        try await diffing(path)
+        try await trying()
         try await sh(
             """
             \(Self.unmount); dmsnap deactivate \(Self.disk) --passfile /root/password > /dev/null
@@ -103,6 +105,49 @@ extension Guest {
                 },
                 theirs: copy))
         try await sh("rm -f /scratch/dd.img \(image) \(image).dmsnap")
+    }
+
+    /// What a session changed among many files, beside a look at each of them at both moments.
+    private mutating func diffing(_ path: String) async throws {
+        try await sh(
+            """
+            \(Self.unmount); mount \(path) /bench/now
+            for d in $(seq 50); do mkdir /bench/now/$d; (cd /bench/now/$d; seq 1000 | xargs touch); done
+            \(Self.unmount); mount \(path) /bench/now; rm /bench/now/7/[1-9]; echo x > /bench/now/8/1
+            \(Self.unmount)
+            """)
+        let session = try await sh("dmsnap sessions --json | jq -r '.[-1].name'")
+        try await sh(
+            "dmsnap browse \(session) /bench/then > /dev/null; mount -o ro \(path) /bench/now")
+        results.measurements.append(
+            try await compare(
+                Measurement(
+                    what: "diff", contents: "50,000 files, of which 10 changed",
+                    against: "find -printf, of both"),
+                rounds: 5,
+                ours: {
+                    try await time("dmsnap diff \(session) > /dev/null", before: Self.cold)
+                },
+                theirs: {
+                    try await time(
+                        "find /bench/then /bench/now -printf '%p %C@ %s\n' > /dev/null",
+                        before: Self.cold)
+                }))
+        try await sh("dmsnap browse --stop /bench/then")
+    }
+
+    /// A command that does nothing, beside the program's start alone.
+    private mutating func trying() async throws {
+        results.measurements.append(
+            try await compare(
+                Measurement(
+                    what: "try", contents: "a command that does nothing",
+                    against: "dmsnap --version", wanted: 1 / 8),
+                rounds: 5,
+                ours: {
+                    try await time("dmsnap try \(Self.disk) /bench/then -- true 2> /dev/null")
+                },
+                theirs: { try await time("dmsnap --version > /dev/null") }))
     }
 
     /// When a session's end has been seen.

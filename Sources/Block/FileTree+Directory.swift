@@ -80,9 +80,22 @@ extension FileTree {
             unsafe closedir(stream)
         }
 
+        /// A name in it, and what the directory itself says of that.
+        public struct Listed: Comparable, Sendable {
+            /// Its name.
+            public let name: Name
+            /// The inode's number.
+            public let inode: UInt64
+            /// The kind of file; nil where the directory doesn't say.
+            public let kind: Entry.Kind?
+
+            /// The order of the names.
+            public static func < (left: Listed, right: Listed) -> Bool { left.name < right.name }
+        }
+
         /// What is in it, in the order of the names.
-        public func names() throws(SystemError) -> [Name] {
-            var names: [Name] = []
+        public func listing() throws(SystemError) -> [Listed] {
+            var listing: [Listed] = []
             unsafe rewinddir(stream)
             while true {
                 errno = 0
@@ -96,9 +109,24 @@ extension FileTree {
                         to: CInterop.PlatformChar.self, capacity: 256
                     ) { unsafe Name($0) }
                 }
-                if !name.isDots { names.append(name) }
+                if name.isDots { continue }
+                let found = unsafe (entry.pointee.d_ino, entry.pointee.d_type)
+                listing.append(
+                    Listed(name: name, inode: UInt64(found.0), kind: Self.kind(Int(found.1))))
             }
-            return names.sorted()
+            return listing.sorted()
+        }
+
+        private static func kind(_ type: Int) -> Entry.Kind? {
+            switch type {
+            case DT_REG: .file
+            case DT_DIR: .directory
+            case DT_LNK: .link
+            case DT_CHR, DT_BLK: .device
+            case DT_FIFO: .fifo
+            case DT_SOCK: .socket
+            default: nil
+            }
         }
 
         /// What has this name in it; nil if nothing has.

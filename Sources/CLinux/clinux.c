@@ -416,13 +416,14 @@ static void keep_message(int context, char *message, size_t length) {
 }
 
 int clinux_mount_detached(
-    const char *type, const char *source, char *const options[], char *message, size_t length) {
+    const char *type, const char *source, char *const options[], int is_writable, char *message,
+    size_t length) {
     int mounted = -1;
     message[0] = 0;
     int context = fsopen(type, FSOPEN_CLOEXEC);
     if (context < 0) return -1;
     int failed = fsconfig(context, FSCONFIG_SET_STRING, "source", source, 0)
-        || fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0);
+        || (!is_writable && fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0));
     for (size_t i = 0; !failed && options[i]; i++) {
         char key[256];
         const char *value = strchr(options[i], '=');
@@ -436,7 +437,8 @@ int clinux_mount_detached(
     if (!failed) failed = fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
     if (!failed) {
         mounted = fsmount(
-            context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+            context, FSMOUNT_CLOEXEC,
+            is_writable ? 0 : MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
     }
     int cause = errno;
     if (mounted < 0) keep_message(context, message, length);

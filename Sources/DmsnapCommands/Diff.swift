@@ -48,6 +48,7 @@ struct Diff: ParsableCommand {
     }
 
     private func compare(_ before: View, _ after: View) throws {
+        let sameInodes = before.sameInodes(as: after)
         let old = try before.mounted()
         let new = try after.mounted()
         let changes: [FileChange]
@@ -57,7 +58,7 @@ struct Diff: ParsableCommand {
             changes = try FileChange.between(
                 old, new, at: FilePath(path),
                 keepsChangeTimes: before.contents.type != "vfat" && before.contents.type != "exfat",
-                progress: { progress.show(files: $0) })
+                sameInodes: sameInodes, progress: { progress.show(files: $0) })
         }
         if json { return try Output.printJSON(changes) }
         for change in changes {

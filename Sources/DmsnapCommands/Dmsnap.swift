@@ -18,7 +18,7 @@ public struct Dmsnap: ParsableCommand {
         subcommands: [
             Activate.self, Deactivate.self, Status.self, Sessions.self, Show.self, Browse.self,
             Copy.self, Diff.self, Changes.self, Export.self, Send.self, Receive.self, Verify.self,
-            Restore.self, Checkpoint.self, Label.self, Pin.self, Unpin.self, Delete.self,
+            Restore.self, Checkpoint.self, Try.self, Label.self, Pin.self, Unpin.self, Delete.self,
             Prune.self, Passwd.self, Doctor.self, Assemble.self,
             MonitorVerb.self,
             SessionOpened.self, AfterArchive.self,

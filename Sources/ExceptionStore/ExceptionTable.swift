@@ -96,6 +96,21 @@ public struct ExceptionTable: Sendable {
 
     /// The chunk with the old contents of `originChunk`; nil where there is no exception for it.
     public func storedChunk(for originChunk: UInt64) -> UInt64? {
+        let index = index(from: originChunk)
+        guard index < entries.count, entries[index].originChunk == originChunk else { return nil }
+        return entries[index].storedChunk
+    }
+
+    /// Whether any of these bytes of the origin is in a chunk that is kept.
+    public func touches(_ bytes: Range<UInt64>) -> Bool {
+        guard !bytes.isEmpty else { return false }
+        let index = index(from: bytes.lowerBound >> UInt64(chunkSize.byteShift))
+        return index < entries.count
+            && entries[index].originChunk <= (bytes.upperBound - 1) >> UInt64(chunkSize.byteShift)
+    }
+
+    /// The first entry of this chunk of the origin or of one behind it.
+    private func index(from originChunk: UInt64) -> Int {
         var low = 0
         var high = entries.count
         while low < high {
@@ -106,8 +121,7 @@ public struct ExceptionTable: Sendable {
                 high = middle
             }
         }
-        guard low < entries.count, entries[low].originChunk == originChunk else { return nil }
-        return entries[low].storedChunk
+        return low
     }
 
     /// Where the highest stored chunk ends, in bytes from where they are counted; 0 of an empty table.

@@ -23,7 +23,7 @@ extension SessionsError {
         case .noSuchDevice, .notActivated, .noSuchSession, .noSuchFile, .missingDirectory: .noInput
         case .busy: .busy
         case .invalidSession, .damagedRecord, .damagedStore, .damagedChunks, .brokenChain,
-            .otherDevice, .notRestored, .notDeletable:
+            .otherDevice, .notRestored, .changedMeanwhile, .notDeletable:
             .damaged
         case .notRoot, .noPassword, .wrongPassword, .passfile: .denied
         case .noDeviceMapper: .noDeviceMapper

@@ -43,6 +43,8 @@ public enum SessionsError: Error, Sendable {
     case brokenChain(device: String, session: String, reason: String)
     /// Everything was written, and the device isn't what it was.
     case notRestored(device: String, session: String, detail: String)
+    /// A device that nobody should have written to isn't what it was.
+    case changedMeanwhile(device: String)
     /// The session's device, by its name, is another one than was activated.
     case otherDevice(device: String, session: String)
     /// Only root may.
@@ -122,6 +124,9 @@ extension SessionsError: CustomStringConvertible {
                 + "take this one all the same"
         case .notRestored(let device, let session, let detail):
             "\(device): it is NOT what it was before session \(session): \(detail)"
+        case .changedMeanwhile(let device):
+            "\(device): it is NOT what it was before the command, which can't write to it: something else "
+                + "has; find out what, and restore the device from a session or a backup"
         case .notRoot(let action):
             "only root may \(action); try it with sudo"
         case .noPassword:

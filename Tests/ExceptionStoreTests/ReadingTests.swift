@@ -65,6 +65,12 @@ import Testing
         #expect(contents.exceptions.storedChunk(for: 3) == 33)
         #expect(contents.exceptions.storedChunk(for: 4) == nil)
         #expect(contents.exceptions.storedChunk(for: 8) == nil)
+        let chunk = contents.exceptions.chunkSize.bytes.bytes
+        #expect(contents.exceptions.touches(3 * chunk - 1..<3 * chunk + 1))
+        #expect(contents.exceptions.touches(4 * chunk - 1..<4 * chunk))
+        #expect(!contents.exceptions.touches(4 * chunk..<5 * chunk))
+        #expect(!contents.exceptions.touches(3 * chunk..<3 * chunk))
+        #expect(!contents.exceptions.touches(.max - 1 ..< .max))
     }
 
     @Test func `chunks in a row here and there are one run`() throws {

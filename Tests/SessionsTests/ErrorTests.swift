@@ -19,6 +19,7 @@ import Testing
         (.damagedChunks(session: "d", reason: "r"), .damaged),
         (.brokenChain(device: "d", session: "s", reason: "r"), .damaged),
         (.otherDevice(device: "d", session: "s"), .damaged),
+        (.changedMeanwhile(device: "d"), .damaged),
         (.notRoot("d"), .denied), (.noPassword, .denied), (.wrongPassword, .denied),
         (.passfile(path: "d", reason: "r"), .denied),
         (.noDeviceMapper("d"), .noDeviceMapper), (.monitor("d"), .ioError),

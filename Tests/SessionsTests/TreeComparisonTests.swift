@@ -85,6 +85,27 @@ import Testing
         #expect(try Set(changes()) == ["deleted /a", "added /a", "metadata /b"])
     }
 
+    @Test("What is known to be the same isn't looked at, but what is in such a directory is")
+    func pruned() throws {
+        for tree in [before, after] { try Files.makeOpenDirectory(tree.appending("directory")) }
+        try write(before, "a", "one")
+        try write(after, "a", "three")
+        try write(before, "directory/b", "one")
+        try write(after, "directory/b", "three")
+        #expect(try changes() == ["modified /a", "modified /directory/b"])
+        func pruned(_ kinds: Set<FileTree.Entry.Kind>) throws -> [String] {
+            var comparison = TreeComparison(
+                before: before, after: after, keepsChangeTimes: true,
+                isSame: { old, new in
+                    old.name == new.name && old.kind == new.kind
+                        && old.kind.map(kinds.contains) == true
+                })
+            return try comparison.run(at: "/").map { "\($0.change) \($0.path)" }
+        }
+        #expect(try pruned([.directory]) == ["modified /a", "modified /directory/b"])
+        #expect(try pruned([.file]) == [])
+    }
+
     @Test("A path can't lead out of the tree, by its dots or by links in it")
     func confined() throws {
         try write(before, "a", "x")

@@ -32,13 +32,29 @@ int clinux_loop_clear(int loop_fd);
 int clinux_loop_backing(
     int loop_fd, uint64_t *device, uint64_t *inode, uint64_t *offset, uint64_t *limit);
 
-// Mounts a device read-only, in no directory (fsopen(2), fsmount(2)): a descriptor of the mount's root,
-// or -1 with errno and, in `message`, what the file system said. `options` are words, `key` or
-// `key=value`, and end with NULL.
+// Mounts a device in no directory (fsopen(2), fsmount(2)): a descriptor of the mount's root, or -1 with
+// errno and, in `message`, what the file system said. `options` are words, `key` or `key=value`, and end
+// with NULL. Where it is not to be writable, neither set-uid bits nor device nodes in it count.
 int clinux_mount_detached(
-    const char *type, const char *source, char *const options[], char *message, size_t length);
+    const char *type, const char *source, char *const options[], int is_writable, char *message,
+    size_t length);
 // Puts it into a directory (move_mount(2)): 0, or -1 with errno.
 int clinux_mount_attach(int mount_fd, const char *directory);
+
+enum {
+    CLINUX_CONFINED_SPACE = 1, // the namespaces
+    CLINUX_CONFINED_MOUNT,     // the mount in the directory
+    CLINUX_CONFINED_EXEC,      // the command itself
+    CLINUX_CONFINED_RAN,
+};
+// Runs `arguments`, found by PATH, with what clinux_mount_detached has given mounted on `directory` for it
+// alone, in namespaces of its own for mounts and processes (clone(2)), and waits: its exit status, or 128
+// and the number of the signal that ended it; or -1 with errno, and in `step` what failed. With the
+// command's end every process in there is killed, and with this program's end, too; so nothing is mounted
+// any more when it returns. SIGTERM and SIGHUP go on to the command; SIGINT and SIGQUIT, which a terminal
+// gives to both, are left to it.
+int clinux_run_confined(
+    int mount_fd, const char *directory, char *const arguments[], int *step);
 
 // What statx(2) says of a file itself, no symbolic link followed, by its path from an open directory (or -1:
 // the current one); times in nanoseconds since 1970, the birth's 0 where the file system keeps none. 0, or -1

@@ -61,15 +61,17 @@ extension FileChange {
     /// - Parameters:
     ///   - path: of one file or directory, from the file system's root.
     ///   - keepsChangeTimes: whether the file system notes when anything of a file was changed last.
+    ///   - sameInodes: what needn't be looked at.
     ///   - progress: is told now and then how many files were looked at.
     /// - Throws: `system`; ENOENT if the path is in neither.
     public static func between(
         _ before: borrowing DetachedMount, _ after: borrowing DetachedMount, at path: FilePath,
-        keepsChangeTimes: Bool, progress: @escaping (Int) -> Void = { _ in }
+        keepsChangeTimes: Bool, sameInodes: SameInodes? = nil,
+        progress: @escaping (Int) -> Void = { _ in }
     ) throws(SessionsError) -> [FileChange] {
         var comparison = TreeComparison(
             before: before.root, after: after.root, keepsChangeTimes: keepsChangeTimes,
-            progress: progress)
+            isSame: { sameInodes?.isSame($0, $1) ?? false }, progress: progress)
         do {
             return try comparison.run(at: path)
         } catch {

@@ -11,29 +11,35 @@ struct TreeComparison {
     let before, after: FilePath
     /// Whether the file system keeps the time of the last change of anything; vfat doesn't.
     let keepsChangeTimes: Bool
+    /// Whether two names are known to lead to the same inode, of a known kind, in both.
+    let isSame: (FileTree.Directory.Listed, FileTree.Directory.Listed) -> Bool
 
     /// Is told now and then how many files were looked at.
     let progress: (Int) -> Void
 
     private var examined = 0
-    private var changes: [FileChange] = []
-    private var gone: [Found] = []
-    private var come: [Found] = []
+    var changes: [FileChange] = []
+    var gone: [Found] = []
+    var come: [Found] = []
 
     /// A file that is in one tree only, as far as is known yet.
-    private struct Found {
+    struct Found {
         let path: FilePath
         let entry: FileTree.Entry
     }
 
     init(
         before: FilePath, after: FilePath, keepsChangeTimes: Bool,
+        isSame: @escaping (FileTree.Directory.Listed, FileTree.Directory.Listed) -> Bool = {
+            _, _ in false
+        },
         progress: @escaping (Int) -> Void = { _ in }
     ) {
         self.progress = progress
         self.before = before
         self.after = after
         self.keepsChangeTimes = keepsChangeTimes
+        self.isSame = isSame
     }
 
     /// What differs at a path and below it, in the order of the paths.
@@ -56,7 +62,7 @@ struct TreeComparison {
         return changes.sorted { $0.path < $1.path }
     }
 
-    private func place(_ tree: FilePath, _ path: FilePath) -> FilePath {
+    func place(_ tree: FilePath, _ path: FilePath) -> FilePath {
         // With an end of its own: of the root itself the link is to be followed.
         path.components.isEmpty
             ? tree.appending(".") : tree.pushing(FilePath(root: nil, path.components))
@@ -95,7 +101,7 @@ struct TreeComparison {
     }
 
     /// What became of the one file itself.
-    private mutating func note(
+    mutating func note(
         _ oldPath: FilePath, _ old: FileTree.Entry, _ path: FilePath, _ new: FileTree.Entry
     ) throws {
         if try differ(oldPath, old, path, new) {
@@ -109,16 +115,31 @@ struct TreeComparison {
         _ oldPath: FilePath, _ old: borrowing FileTree.Directory, _ path: FilePath,
         _ new: borrowing FileTree.Directory
     ) throws {
-        var olds = try old.names()[...]
-        var news = try new.names()[...]
-        while let name = [olds.first, news.first].compactMap({ $0 }).min() {
-            let wasThere = olds.first == name
-            let isThere = news.first == name
-            if wasThere { olds.removeFirst() }
-            if isThere { news.removeFirst() }
+        let olds = try old.listing()
+        let news = try new.listing()
+        var (oldIndex, newIndex) = (0, 0)
+        while oldIndex < olds.count || newIndex < news.count {
+            let was = oldIndex < olds.count ? olds[oldIndex] : nil
+            let isNow = newIndex < news.count ? news[newIndex] : nil
+            guard let name = [was, isNow].compactMap({ $0?.name }).min() else { break }
+            let wasThere = was?.name == name
+            let isThere = isNow?.name == name
+            if wasThere { oldIndex += 1 }
+            if isThere { newIndex += 1 }
+            func inside(_ comparison: inout TreeComparison) throws {
+                try comparison.compareDirectories(
+                    name.appended(to: oldPath), FileTree.Directory(name, in: old),
+                    name.appended(to: path), FileTree.Directory(name, in: new))
+            }
+            if wasThere, isThere, let was, let isNow, isSame(was, isNow) {
+                // Not even looked at.
+                report()
+                if isNow.kind == .directory { try inside(&self) }
+                continue
+            }
             let then = wasThere ? try old.entry(name) : nil
             let now = isThere ? try new.entry(name) : nil
-            report(of: now ?? then)
+            if then != nil || now != nil { report() }
             switch (then, now) {
             case (nil, nil): break
             case (let then?, nil): gone.append(Found(path: name.appended(to: oldPath), entry: then))
@@ -127,17 +148,12 @@ struct TreeComparison {
                 // The most of what there is.
                 if keepsChangeTimes, then == now, now.kind != .directory { continue }
                 let (before, after) = (name.appended(to: oldPath), name.appended(to: path))
-                try compare(before, then, after, now) { comparison in
-                    try comparison.compareDirectories(
-                        before, FileTree.Directory(name, in: old), after,
-                        FileTree.Directory(name, in: new))
-                }
+                try compare(before, then, after, now, inside: inside)
             }
         }
     }
 
-    private mutating func report(of entry: FileTree.Entry?) {
-        guard entry != nil else { return }
+    mutating func report() {
         examined += 1
         if examined.isMultiple(of: 1000) { progress(examined) }
     }
@@ -183,62 +199,5 @@ struct TreeComparison {
         old.permissions != new.permissions || old.owner != new.owner || old.group != new.group
             || new.kind != .directory && old.modified != new.modified
             || keepsChangeTimes && new.kind != .directory && old.changed != new.changed
-    }
-
-    /// Of what is in one tree only, finds what was renamed; the rest is gone, or new.
-    private mutating func settle() throws {
-        let lost = try withContents(before, gone)
-        let made = try withContents(after, come)
-        var byInode: [UInt64: Found] = [:]
-        for found in lost { byInode[found.entry.inode] = found }
-        // By the new path, the old one.
-        var renamed: [FilePath: FilePath] = [:]
-        var taken: Set<FilePath> = []
-        for new in made {
-            // The same inode is the same file, unless it was given to another one since.
-            guard let old = byInode[new.entry.inode], Self.isSame(old.entry, new.entry),
-                taken.insert(old.path).inserted
-            else {
-                changes.append(FileChange(new.path, .added, nil, new.entry))
-                continue
-            }
-            renamed[new.path] = old.path
-            // What went along with its directory wasn't renamed itself.
-            let wentAlong =
-                renamed[new.path.removingLastComponent()] == old.path.removingLastComponent()
-                && new.path.lastComponent == old.path.lastComponent
-            if !wentAlong {
-                changes.append(
-                    FileChange(new.path, .renamed, from: old.path, old.entry, new.entry))
-            }
-            try note(old.path, old.entry, new.path, new.entry)
-        }
-        for old in lost where !taken.contains(old.path) {
-            changes.append(FileChange(old.path, .deleted, old.entry, nil))
-        }
-    }
-
-    /// These files and everything in them, a directory before what is in it.
-    private mutating func withContents(_ tree: FilePath, _ found: [Found]) throws -> [Found] {
-        var all = found
-        var next = 0
-        while next < all.count {
-            let one = all[next]
-            next += 1
-            guard one.entry.kind == .directory else { continue }
-            let directory = try FileTree.Directory(place(tree, one.path))
-            for name in try directory.names() {
-                guard let entry = try directory.entry(name) else { continue }
-                all.append(Found(path: name.appended(to: one.path), entry: entry))
-                report(of: entry)
-            }
-        }
-        return all
-    }
-
-    private static func isSame(_ old: FileTree.Entry, _ new: FileTree.Entry) -> Bool {
-        guard old.kind == new.kind else { return false }
-        if old.born != 0 || new.born != 0 { return old.born == new.born }
-        return old.kind == .file && old.size == new.size && old.modified == new.modified
     }
 }

@@ -1,5 +1,6 @@
 public import Block
 internal import DeviceMapper
+internal import ExceptionStore
 public import SystemPackage
 
 /// A device as it was, as a block device of its own, to be looked into.
@@ -15,6 +16,18 @@ public final class View: Sendable {
         case now
     }
 
+    /// The state of a device that a view was made over: two that are equal are of the same contents.
+    struct Ground: Equatable {
+        /// The activation, or what a device that isn't activated is: a path.
+        let device: ByteText
+        /// The store that captures what is written, and how many chunks it had; nil where nobody writes.
+        let store: Int?
+        let taken: UInt64?
+
+        /// Whether the store doesn't say.
+        var isUnknown: Bool { store != nil && taken == nil }
+    }
+
     /// Its node. What is written to it is gone with it, so that a file system can recover its journal.
     public let device: FilePath
     /// What libblkid finds on it.
@@ -23,12 +36,20 @@ public final class View: Sendable {
     public let conditions: [String]
     /// What stood against showing it, and was lifted by the request.
     public let overridden: [String]
+    let moment: Moment
+    let ground: Ground
+    /// What it has in place of what the ground has; nil if nothing.
+    let past: ExceptionTable?
     /// Keeps it from going.
     let passing: PassingDevice
 
     init(
-        _ passing: PassingDevice, contents: Contents, conditions: [String], overridden: [String]
+        _ passing: PassingDevice, of moment: Moment, over ground: Ground, past: ExceptionTable?,
+        contents: Contents, conditions: [String], overridden: [String]
     ) {
+        self.moment = moment
+        self.ground = ground
+        self.past = past
         self.conditions = conditions
         self.overridden = overridden
         device = passing.path
@@ -36,10 +57,11 @@ public final class View: Sendable {
         self.passing = passing
     }
 
-    /// Mounts what is on it, read-only, in no directory yet.
+    /// Mounts what is on it in no directory yet.
     ///
+    /// - Parameter isWritable: what is written is gone with the view.
     /// - Throws: `unsuitable` where there is no file system, or the kernel refuses it.
-    public func mounted() throws(SessionsError) -> DetachedMount {
+    public func mounted(isWritable: Bool = false) throws(SessionsError) -> DetachedMount {
         guard let type = contents.type, contents.usage == "filesystem" else {
             throw .unsuitable(
                 device: device.string,
@@ -49,7 +71,8 @@ public final class View: Sendable {
         if type == "btrfs" { try renameFileSystem() }
         do {
             return try DetachedMount(
-                of: device, type: type, options: Self.options(mounting: type))
+                of: device, type: type, options: Self.options(mounting: type),
+                isWritable: isWritable)
         } catch {
             throw .unsuitable(
                 device: device.string, reason: "its \(type) can't be mounted: \(error)")

@@ -31,15 +31,17 @@ extension Viewer {
         let workshop = try Workshop(names, in: base, lifecycle)
         let source = try workshop.source(path)
         let ground = Ground(
+            moment: moment, state: View.Ground(device: ByteText(path), store: nil, taken: nil),
             number: source.number, size: session.record.size, sector: source.sector,
             sources: sources, conditions: before?.conditions ?? [],
             lifted: before?.lifted ?? [], hold: source.loop)
         return try view(
-            names, over: ground, ChunkSize(session.record.chunkSize), session, workshop, control)
+            names, over: ground, past: past(over: ground, session, workshop, control),
+            ChunkSize(session.record.chunkSize), workshop)
     }
 
     /// Nobody may write to it meanwhile; other views don't.
-    private func refuseUsed(_ path: FilePath, _ device: ByteText) throws {
+    func refuseUsed(_ path: FilePath, _ device: ByteText) throws {
         let use: String?
         switch try kernel.status(path).kind {
         case .regular:

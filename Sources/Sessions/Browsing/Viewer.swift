@@ -51,6 +51,20 @@ public struct Viewer: Sendable {
         _ activation: Activation, _ session: Session, _ request: RestoreRequest,
         _ moment: View.Moment, _ control: RestoreControl
     ) throws -> View {
+        let (names, workshop, ground) = try ground(of: activation) { activation, names, workshop in
+            moment == .now
+                ? try present(of: activation, names, workshop)
+                : try beginning(of: session, activation, request, names, workshop)
+        }
+        return try view(
+            names, over: ground, past: past(over: ground, session, workshop, control),
+            stack.chunkSize(activation), workshop)
+    }
+
+    /// What a view of an activated device is made over, by `body`, while nobody else works on it.
+    func ground(
+        of activation: Activation, _ body: (Activation, ViewNames, Workshop) throws -> Ground
+    ) throws -> (ViewNames, Workshop, Ground) {
         let names = ViewNames(owner: activation.id)
         let workshop = try Workshop(names, in: activation.base.path.path, lifecycle)
         let ground = try lifecycle.registry.operating(on: activation.id) { current -> Ground in
@@ -60,14 +74,15 @@ public struct Viewer: Sendable {
             try lifecycle.requireAssembled(activation, "then look into it")
             try lifecycle.merger.refuse(activation, "then look into it")
             try stack.removeAbandonedViews(of: activation.id)
-            return try present(of: activation, session, request, names, workshop, moment)
+            return try body(activation, names, workshop)
         }
-        return try view(
-            names, over: ground, stack.chunkSize(activation), session, workshop, control)
+        return (names, workshop, ground)
     }
 
     /// A device that nobody writes to, and what leads back from there.
     struct Ground {
+        let moment: View.Moment
+        let state: View.Ground
         let number: DeviceNumber
         let size: ByteCount
         let sector: UInt32
@@ -80,41 +95,58 @@ public struct Viewer: Sendable {
         let hold: AnyObject?
     }
 
-    /// The device as it is now, and the sources that lead back from there.
-    private func present(
-        of activation: Activation, _ session: Session, _ request: RestoreRequest,
-        _ names: ViewNames, _ workshop: Workshop, _ moment: View.Moment
+    /// The device as it is now.
+    func present(
+        of activation: Activation, _ names: ViewNames, _ workshop: Workshop
     ) throws -> Ground {
-        var closed: [any ChunkSource] = []
-        var conditions: [Chain.Condition] = []
-        var lifted: [String] = []
-        if case .beginning = moment {
-            let route = try restorer.route(to: session, through: activation)
-            let obstacles = route.obstacles.filter { obstacle in
-                if case .open(let name) = obstacle { return name != activation.session }
-                return true
-            }
-            lifted = try restorer.lift(obstacles, session, request)
-            try refuseUncaptured(activation, session)
-            conditions = route.conditions
-            closed = try restorer.sources(
-                of: route.members.filter { $0.record.name != activation.session })
+        let (passing, taken) = try passing(of: activation, names, workshop, freezing: true)
+        return Ground(
+            moment: .now, state: state(of: activation, taken),
+            number: passing.number, size: activation.size, sector: activation.sector,
+            sources: [], conditions: [], lifted: [], hold: passing)
+    }
+
+    /// The device as it is now, and the sources that lead back from there to a session's beginning.
+    private func beginning(
+        of session: Session, _ activation: Activation, _ request: RestoreRequest,
+        _ names: ViewNames, _ workshop: Workshop
+    ) throws -> Ground {
+        let route = try restorer.route(to: session, through: activation)
+        let obstacles = route.obstacles.filter { obstacle in
+            if case .open(let name) = obstacle { return name != activation.session }
+            return true
         }
+        let lifted = try restorer.lift(obstacles, session, request)
+        try refuseUncaptured(activation, session)
+        let closed = try restorer.sources(
+            of: route.members.filter { $0.record.name != activation.session })
+        let (passing, taken) = try passing(of: activation, names, workshop, freezing: false)
+        return Ground(
+            moment: .beginning, state: state(of: activation, taken),
+            number: passing.number, size: activation.size, sector: activation.sector,
+            sources: closed + [try captured(activation, taken)], conditions: route.conditions,
+            lifted: lifted, hold: passing)
+    }
+
+    private func state(of activation: Activation, _ taken: UInt64?) -> View.Ground {
+        View.Ground(
+            device: ByteText(activation.id), store: activation.store.number, taken: taken)
+    }
+
+    /// The lowest snapshot, and how many chunks the store that captures had when nothing was written.
+    private func passing(
+        of activation: Activation, _ names: ViewNames, _ workshop: Workshop, freezing: Bool
+    ) throws -> (PassingDevice, UInt64?) {
         let loop = try workshop.emptyStore(
             "now", for: activation.size, try stack.chunkSize(activation),
             sector: activation.sector)
-        let (passing, taken) = try withExtendedLifetime(loop) {
+        return try withExtendedLifetime(loop) {
             try stack.passingSnapshot(
-                of: activation, names(.now), freezing: moment == .now, on: loop.number
+                of: activation, names(.now), freezing: freezing, on: loop.number
             ) {
-                moment == .now
-                    ? nil : try stack.chunksTaken(activation, store: activation.store.number)
+                try stack.chunksTaken(activation, store: activation.store.number)
             }
         }
-        if moment == .beginning { closed.append(try captured(activation, taken)) }
-        return Ground(
-            number: passing.number, size: activation.size, sector: activation.sector,
-            sources: closed, conditions: conditions, lifted: lifted, hold: passing)
     }
 
     /// What the kernel had captured when nothing was written to the device: it writes an exception down
@@ -143,12 +175,14 @@ public struct Viewer: Sendable {
 
     // MARK: Both
 
+    /// - Parameter isLimited: whether what is written to it may be much, and has to leave what is kept for
+    ///   others.
     func view(
-        _ names: ViewNames, over ground: Ground, _ chunk: ChunkSize, _ session: Session,
-        _ workshop: Workshop, _ control: RestoreControl
+        _ names: ViewNames, over ground: Ground, past: ComposedStore?, _ chunk: ChunkSize,
+        _ workshop: Workshop, isLimited: Bool = false
     ) throws -> View {
-        let past = try past(over: ground, session, workshop, control)
-        let loop = try workshop.emptyStore("view", for: ground.size, chunk, sector: ground.sector)
+        let loop = try workshop.emptyStore(
+            "view", for: ground.size, chunk, sector: ground.sector, isLimited: isLimited)
         let (view, then) = try withExtendedLifetime((ground.hold, past, loop)) {
             try stack.passingView(
                 names, of: ground.number, size: ground.size, past: past?.past, on: loop.number,
@@ -156,12 +190,13 @@ public struct Viewer: Sendable {
         }
         if let past, let then { try past.prove(OwnedDescriptor.open(then.path, .readOnly)) }
         return View(
-            view, contents: try kernel.contents(view.path),
+            view, of: ground.moment, over: ground.state, past: past?.union.exceptions,
+            contents: try kernel.contents(view.path),
             conditions: ground.conditions.map { "\($0)" }, overridden: ground.lifted)
     }
 
     /// What leads back from there; nil if it is as it was.
-    private func past(
+    func past(
         over ground: Ground, _ session: Session, _ workshop: Workshop, _ control: RestoreControl
     ) throws -> ComposedStore? {
         if ground.sources.isEmpty { return nil }

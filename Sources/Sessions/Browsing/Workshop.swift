@@ -45,12 +45,20 @@ final class Workshop {
     }
 
     /// A store for `size` bytes of origin with nothing in it.
+    ///
+    /// - Parameter isLimited: whether it ends where what is kept for others would begin: then it is full.
     func emptyStore(
-        _ name: String, for size: ByteCount, _ chunk: ChunkSize, sector: UInt32
+        _ name: String, for size: ByteCount, _ chunk: ChunkSize, sector: UInt32,
+        isLimited: Bool = false
     ) throws -> TemporaryLoop {
         let path = directory.appending(name)
         let file = try OwnedDescriptor.create(path)
-        try file.resize(to: StoreGeometry.bytesNeeded(originSize: size, chunkSize: chunk))
+        var needed = try StoreGeometry.bytesNeeded(originSize: size, chunkSize: chunk)
+        if isLimited, let room = lifecycle.room(in: directory) {
+            let most = room.free.bytes - min(room.free.bytes, room.reserve.bytes)
+            needed = min(needed, ByteCount(max(most, 1 << 20) & ~0xF_FFFF))
+        }
+        try file.resize(to: needed)
         try StorePreparation.prepareFresh(file, chunkSize: chunk)
         try file.close()
         return try attach(path, sector)

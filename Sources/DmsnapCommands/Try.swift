@@ -1,0 +1,104 @@
+import ArgumentParser
+import Block
+import Sessions
+import SystemPackage
+
+struct Try: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run a command on a device, and have the device as it was afterwards.",
+        discussion: """
+            Mounts the device's file system on DIR for the command alone, which may write whatever it \
+            likes: it goes into a store that is thrown away with the command's end, and the device itself \
+            is not written to at all, whatever ends this. It may be activated or not, mounted or not, a \
+            disk or an image file. What the command leaves running is killed. The exit status is the \
+            command's; 126 if it can't be run, 127 if there is none; 70 to 79 where something else \
+            went wrong.
+            """)
+
+    @Argument(help: "A block device by any of its names, or an image file.")
+    var device: String
+
+    @Argument(help: "The directory on which the command sees it.", completion: .directory)
+    var dir: String
+
+    @Argument(
+        parsing: .postTerminator, help: "After --: the program and its arguments.")
+    var command: [String] = []
+
+    func validate() throws {
+        if command.isEmpty {
+            throw ValidationError("give the COMMAND to run, after --")
+        }
+    }
+
+    func run() throws {
+        do {
+            try attempt()
+        } catch let error as SessionsError {
+            Output.diagnose(error.description)
+            throw ExitCode(Self.status(error.exitStatus))
+        }
+    }
+
+    private func attempt() throws {
+        let service = try SnapshotService.forRoot(to: "try something on a device")
+        let directory = try Self.directory(dir)
+        let trial = try service.viewer.trial(of: device)
+        let status: Int32
+        do {
+            let mount = try trial.view.mounted(isWritable: true)
+            status = try mount.run(command, on: directory)
+        } catch {
+            // Nothing has been run, so there is nothing to be said of the device.
+            _ = try? service.viewer.end(trial.view)
+            try refuse(error)
+        }
+        let isFull = try service.viewer.isFull(trial)
+        let shown = Output.visible(trial.device)
+        if try service.viewer.end(trial) {
+            Output.diagnose("\(shown) is as it was")
+        } else {
+            Output.diagnose("what the command wrote is gone; others may have written to \(shown)")
+        }
+        if isFull {
+            Output.diagnose(
+                "\(shown): the command wrote more than there was room for, and got I/O errors")
+            throw ExitCode(status == 0 ? ExitStatus.ioError.rawValue : status)
+        }
+        throw ExitCode(status)
+    }
+
+    private func refuse(_ error: any Error) throws -> Never {
+        switch error as? DetachedMount.Failure {
+        case .command(let errno):
+            Output.diagnose(
+                "\(Output.visible(command[0])): it can't be run: \(errno); give a program by its path, or "
+                    + "one that is found by PATH")
+            throw ExitCode(errno == .noSuchFileOrDirectory ? 127 : 126)
+        case .system(let error): throw SessionsError.system(error)
+        case nil: throw error
+        }
+    }
+
+    private static func directory(_ path: String) throws -> FilePath {
+        do {
+            let directory = try Files.resolve(FilePath(path))
+            if try FileStatus(directory).kind == .directory { return directory }
+        } catch {
+            throw SessionsError.system(error)
+        }
+        throw SessionsError.unsuitable(
+            device: path, reason: "it is no directory to mount anything on")
+    }
+
+    /// The contract keeps 70 to 79 for what isn't the command's own: sysexits.h's next of kin there.
+    static func status(_ status: ExitStatus) -> Int32 {
+        switch status {
+        case .noInput: 72
+        case .noDeviceMapper: 71
+        case .damaged: 76
+        case .usage: 78
+        case .success, .software, .ioError, .busy, .denied: status.rawValue
+        }
+    }
+}

@@ -1,0 +1,155 @@
+import Block
+import SystemPackage
+import Testing
+
+extension IntegrationTests {
+    @Suite struct Tries {
+        private func attempt(
+            _ rig: Rig, _ script: String, _ device: String? = nil
+        ) async throws -> Output {
+            try await Dmsnap.call([
+                "try", device ?? rig.device, rig.mountPoint, "--", "sh", "-euc", script,
+            ])
+        }
+
+        @Test(
+            "Whatever a command writes is gone with it, activated or not, and its status is what it was",
+            arguments: Boundaries.fileSystems)
+        func gone(fileSystem: Boundaries.FileSystem) async throws {
+            try await Rig.with(fileSystem.kind, size: fileSystem.megabytes << 20) { rig in
+                try await sh(
+                    """
+                    \(fileSystem.make) \(rig.device) > /dev/null
+                    mount \(rig.device) \(rig.mountPoint)
+                    echo kept > \(rig.mountPoint)/kept; umount \(rig.mountPoint)
+                    """)
+                let before = try await rig.checksum()
+                let script = """
+                    cd \(rig.mountPoint); grep -qx kept kept; rm kept; mkdir new
+                    head -c 3M /dev/urandom > new/file; sync; cmp -n 100 new/file new/file; exit 7
+                    """
+                func checkGone() async throws {
+                    let output = try await attempt(rig, script)
+                    #expect(output.status == 7, "\(output.err)")
+                    #expect(output.err.contains("is as it was"), "\(output.err)")
+                    #expect(try await rig.checksum() == before)
+                    #expect(!Machine.isMounted(below: rig.mountPoint))
+                }
+                try await checkGone()
+                #expect(try await Dmsnap.status().isEmpty, "it is not activated afterwards")
+                try await rig.activate()
+                try await checkGone()
+                #expect(try await rig.sessions().isEmpty, "something was captured")
+
+                // While it is mounted, with what is in it then; the session goes on.
+                try await rig.mount()
+                try await sh("echo more > \(rig.mountPoint)/more")
+                let output = try await attempt(
+                    rig, "cd \(rig.mountPoint); cat kept more; echo no > more")
+                #expect(output.status == 0 && output.out == "kept\nmore\n", "\(output.err)")
+                #expect(output.err.contains("is gone; others may have written"))
+                try await sh("grep -qx more \(rig.mountPoint)/more")
+                #expect(try await rig.status().state == "open")
+                try await rig.unmount()
+                try await rig.deactivate()
+            }
+        }
+
+        @Test(
+            "Signals, what the command leaves running, and a kill: nothing is left, and nothing written"
+        )
+        func ends() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                let before = try await rig.checksum()
+                let started = "\(rig.directory)/started"
+                let nobodyLeft =
+                    "for _ in $(seq 100); do pgrep -f 'sleep 98[0-9]' || exit 0; sleep 0.1; done; exit 1"
+                func isClean() async throws {
+                    try await sh(nobodyLeft)
+                    try await eventually("the view is gone") {
+                        ((try? Files.list("/dev/mapper")) ?? []) == ["control"]
+                    }
+                    #expect(try await rig.checksum() == before)
+                }
+                // Children in the background, in a session of their own too, go with it.
+                let left = try await attempt(
+                    rig, "sleep 981 & setsid sleep 982 & echo x > \(rig.mountPoint)/x")
+                #expect(left.status == 0, "\(left.err)")
+                try await isClean()
+
+                for (signal, status) in [("TERM", 143), ("KILL", 137), ("HUP", 129)] {
+                    let script =
+                        "echo x > \(rig.mountPoint)/x; setsid sleep 983 & touch \(started); exec sleep 984"
+                    let ended = try await sh(
+                        """
+                        rm -f \(started)
+                        dmsnap try \(rig.device) \(rig.mountPoint) -- sh -euc '\(script)' 2> /dev/null &
+                        until [ -e \(started) ]; do sleep 0.1; done; sleep 0.3
+                        kill -\(signal) $!; wait $! && echo 0 || echo $?
+                        """)
+                    #expect(ended == "\(status)", "SIG\(signal)")
+                    try await isClean()
+                }
+                // What it shows is for the command alone.
+                let hidden = try await attempt(
+                    rig, "touch \(rig.mountPoint)/here; ls \(rig.mountPoint)/here")
+                #expect(hidden.status == 0)
+                try await sh("test ! -e \(rig.mountPoint)/here")
+            }
+        }
+
+        @Test("A command that writes more than there is room for gets errors, and that is said")
+        func full() async throws {
+            try await Rig.with(.image, size: 256 << 20) { rig in
+                try await sh(
+                    """
+                    mkfs.ext4 -q -F \(rig.device); mkdir -m 700 \(rig.base)
+                    truncate -s 80M \(rig.directory)/small; mkfs.ext4 -q -F \(rig.directory)/small
+                    mount -o loop \(rig.directory)/small \(rig.base); chmod 700 \(rig.base)
+                    """)
+                let before = try await rig.checksum()
+                try await rig.activate()
+                let output = try await attempt(
+                    rig,
+                    """
+                    dd if=/dev/zero of=\(rig.mountPoint)/big bs=1M count=200 oflag=direct 2> /dev/null || exit 9
+                    """)
+                #expect(output.status == 9, "\(output.err)")
+                #expect(output.err.contains("more than there was room for"), "\(output.err)")
+                #expect(try await rig.status().state == "armed")
+                #expect(try await rig.checksum() == before)
+                try await rig.deactivate()
+            }
+        }
+
+        @Test("What can't be tried is refused with a status of its own, and nothing has run")
+        func refused() async throws {
+            try await Rig.with(.block) { rig in
+                let ran = "\(rig.directory)/ran"
+                func refuses(_ words: [String], _ status: Int32, _ saying: String) async throws {
+                    let output = try await Dmsnap.call(["try"] + words)
+                    #expect(output.status == status, "\(words): \(output.err)")
+                    #expect(output.err.contains(saying), "\(words): \(output.err)")
+                    #expect(!Files.exists(FilePath(ran)))
+                }
+                let touch = ["--", "touch", ran]
+                try await refuses([rig.device, rig.mountPoint] + touch, 78, "no file system")
+                try await sh(
+                    "mkfs.ext4 -q -F \(rig.device); echo 'exit 0' > \(rig.directory)/plain")
+                try await refuses(["/dev/nowhere", rig.mountPoint] + touch, 72, "/dev/nowhere")
+                try await refuses([rig.device, rig.file] + touch, 78, "no directory")
+                try await refuses([rig.device, "\(rig.directory)/none"] + touch, 72, "none")
+                try await refuses([rig.device, rig.mountPoint], 64, "COMMAND")
+                try await refuses(
+                    [rig.device, rig.mountPoint, "--", "no-such-program"], 127, "no-such-program")
+                try await refuses(
+                    [rig.device, rig.mountPoint, "--", "\(rig.directory)/plain"], 126, "plain")
+                // Not activated, and in somebody's hands.
+                try await sh("mount \(rig.device) \(rig.mountPoint)")
+                try await refuses([rig.device, "/mnt"] + touch, 75, "mounted")
+                try await sh("umount \(rig.mountPoint)")
+            }
+        }
+    }
+}
