@@ -111,9 +111,9 @@ extension Guest {
     private mutating func diffing(_ path: String) async throws {
         try await sh(
             """
-            \(Self.unmount); mount \(path) /bench/now
+            \(Self.unmount); \(Self.mount(path))
             for d in $(seq 50); do mkdir /bench/now/$d; (cd /bench/now/$d; seq 1000 | xargs touch); done
-            \(Self.unmount); mount \(path) /bench/now; rm /bench/now/7/[1-9]; echo x > /bench/now/8/1
+            \(Self.unmount); \(Self.mount(path)); rm /bench/now/7/[1-9]; echo x > /bench/now/8/1
             \(Self.unmount)
             """)
         let session = try await sh("dmsnap sessions --json | jq -r '.[-1].name'")
@@ -148,6 +148,11 @@ extension Guest {
                     try await time("dmsnap try \(Self.disk) /bench/then -- true 2> /dev/null")
                 },
                 theirs: { try await time("dmsnap --version > /dev/null") }))
+    }
+
+    /// When a session's beginning has been seen.
+    private static func mount(_ path: String) -> String {
+        "mount \(path) /bench/now; until dmsnap status --json | grep '\"open\"' > /dev/null; do sleep 0.1; done"
     }
 
     /// When a session's end has been seen.

@@ -18,7 +18,7 @@ struct Guest: AsyncParsableCommand {
 
     /// The parts, as `make bench ONLY=…` names them.
     enum Part: String, CaseIterable, ExpressibleByArgument {
-        case random, sequential, files, looking
+        case random, sequential, files, looking, checkpoints
     }
 
     @Option(help: "Measure this part alone.")
@@ -38,6 +38,7 @@ struct Guest: AsyncParsableCommand {
             case .sequential: try await sequential()
             case .files: try await fileSystem()
             case .looking: try await looking()
+            case .checkpoints: try await checkpoints()
             }
         }
         try Results.print(results)

@@ -91,6 +91,17 @@ extension IntegrationTests {
                     #expect(ended == "\(status)", "SIG\(signal)")
                     try await isClean()
                 }
+                // Many at once, each with what it wrote itself.
+                let many = try await sh(
+                    """
+                    for n in 1 2 3 4 5; do
+                        dmsnap try \(rig.device) \(rig.mountPoint) -- \
+                            sh -euc "echo $n > \(rig.mountPoint)/n; sleep 1; grep -x $n \(rig.mountPoint)/n" 2>&1 &
+                    done
+                    wait
+                    """)
+                #expect(many.split(separator: "\n").filter { $0.count == 1 }.count == 5, "\(many)")
+                try await isClean()
                 // What it shows is for the command alone.
                 let hidden = try await attempt(
                     rig, "touch \(rig.mountPoint)/here; ls \(rig.mountPoint)/here")

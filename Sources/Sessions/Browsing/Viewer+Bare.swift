@@ -23,7 +23,6 @@ extension Viewer {
         let before = moment == .beginning ? try bare.ground(path, nil) : nil
         let sources = try restorer.sources(of: before?.route.members ?? [])
         let names = ViewNames(owner: session.record.activation)
-        try stack.removeAbandonedViews(of: names.owner)
         let base =
             session.isForeign
             ? catalogue.configuration.sessionsDirectory

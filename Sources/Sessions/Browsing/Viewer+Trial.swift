@@ -39,9 +39,7 @@ extension Viewer {
             guard size.bytes > 0 else {
                 throw SessionsError.unsuitable(device: name, reason: "it is empty")
             }
-            let owner = "trial"
-            try stack.removeAbandonedViews(of: owner)
-            let names = ViewNames(owner: owner)
+            let names = ViewNames(owner: "trial")
             let workshop = try Workshop(
                 names, in: catalogue.configuration.sessionsDirectory, lifecycle)
             let before = try kernel.look(path, image: image)

@@ -73,7 +73,6 @@ public struct Viewer: Sendable {
             }
             try lifecycle.requireAssembled(activation, "then look into it")
             try lifecycle.merger.refuse(activation, "then look into it")
-            try stack.removeAbandonedViews(of: activation.id)
             return try body(activation, names, workshop)
         }
         return (names, workshop, ground)
@@ -140,11 +139,13 @@ public struct Viewer: Sendable {
         let loop = try workshop.emptyStore(
             "now", for: activation.size, try stack.chunkSize(activation),
             sector: activation.sector)
-        return try withExtendedLifetime(loop) {
-            try stack.passingSnapshot(
-                of: activation, names(.now), freezing: freezing, on: loop.number
-            ) {
-                try stack.chunksTaken(activation, store: activation.store.number)
+        return try making(names) {
+            try withExtendedLifetime(loop) {
+                try stack.passingSnapshot(
+                    of: activation, names(.now), freezing: freezing, on: loop.number
+                ) {
+                    try stack.chunksTaken(activation, store: activation.store.number)
+                }
             }
         }
     }
@@ -183,16 +184,28 @@ public struct Viewer: Sendable {
     ) throws -> View {
         let loop = try workshop.emptyStore(
             "view", for: ground.size, chunk, sector: ground.sector, isLimited: isLimited)
-        let (view, then) = try withExtendedLifetime((ground.hold, past, loop)) {
-            try stack.passingView(
-                names, of: ground.number, size: ground.size, past: past?.past, on: loop.number,
-                chunk: chunk)
+        let (view, then) = try making(names) {
+            try withExtendedLifetime((ground.hold, past, loop)) {
+                try stack.passingView(
+                    names, of: ground.number, size: ground.size, past: past?.past, on: loop.number,
+                    chunk: chunk)
+            }
         }
         if let past, let then { try past.prove(OwnedDescriptor.open(then.path, .readOnly)) }
         return View(
             view, of: ground.moment, over: ground.state, past: past?.union.exceptions,
             contents: try kernel.contents(view.path),
             conditions: ground.conditions.map { "\($0)" }, overridden: ground.lifted)
+    }
+
+    /// Makes parts of a view, after what a program that was killed has left of others is gone. One program at a
+    /// time: what one has made and not opened yet looks abandoned.
+    private func making<Result>(_ names: ViewNames, _ body: () throws -> Result) throws -> Result {
+        let registry = lifecycle.registry
+        return try registry.holding(registry.layout.viewsLock, for: "a view") {
+            try stack.removeAbandonedViews(of: names.owner)
+            return try body()
+        }
     }
 
     /// What leads back from there; nil if it is as it was.

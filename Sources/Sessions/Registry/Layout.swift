@@ -52,6 +52,9 @@ public struct Layout: Sendable {
     /// Held by whoever receives sessions: one at a time.
     var receivingLock: FilePath { runDirectory.appending("receiving.lock") }
 
+    /// Held by whoever makes a part of a view: one at a time.
+    var viewsLock: FilePath { runDirectory.appending("views.lock") }
+
     /// Held while a device is being activated: one at a time.
     var activationLock: FilePath { runDirectory.appending("activate.lock") }
 
