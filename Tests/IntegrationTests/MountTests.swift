@@ -88,7 +88,7 @@ extension IntegrationTests {
             try await Rig.with(.image) { rig in
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 let rule = "/etc/udev/rules.d/59-dmsnap.rules"
-                try await sh("ln -s /dev/null \(rule); udevadm control --reload")
+                try await sh("ln -s /dev/null \(rule); udevadm settle; udevadm control --reload")
                 do {
                     try await rig.activate()
                     try await rig.mount()

@@ -85,12 +85,24 @@ extension Viewer {
     private func trial(of activation: Activation) throws -> Trial {
         let path = FilePath(DeviceFinder.path(of: activation).text)
         let (names, workshop, ground) = try ground(of: activation, present)
-        let isShared = try stack.origin(activation)?.openCount != 0
+        let isShared = try isShared(activation)
         let before = try kernel.look(path, image: activation.image)
         let view = try view(
             names, over: ground, past: nil, stack.chunkSize(activation), workshop, isLimited: true)
         return Trial(
             device: activation.path, view: view, isShared: isShared, path: path,
             image: activation.image, before: before)
+    }
+
+    /// Whether somebody else uses it. What has it open for a moment, as udev does to probe it, is waited for.
+    private func isShared(_ activation: Activation) throws -> Bool {
+        for _ in 0..<40 {
+            guard let origin = try stack.origin(activation), origin.openCount > 0 else {
+                return false
+            }
+            if try !stack.uses(of: origin.number).isEmpty { return true }
+            kernel.pause(milliseconds: 50)
+        }
+        return true
     }
 }
