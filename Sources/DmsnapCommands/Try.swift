@@ -42,7 +42,7 @@ struct Try: ParsableCommand {
 
     private func attempt() throws {
         let service = try SnapshotService.forRoot(to: "try something on a device")
-        let directory = try Self.directory(dir)
+        let directory = try service.viewer.mountPoint(FilePath(dir))
         let trial = try service.viewer.trial(of: device)
         let status: Int32
         do {
@@ -78,17 +78,6 @@ struct Try: ParsableCommand {
         case .system(let error): throw SessionsError.system(error)
         case nil: throw error
         }
-    }
-
-    private static func directory(_ path: String) throws -> FilePath {
-        do {
-            let directory = try Files.resolve(FilePath(path))
-            if try FileStatus(directory).kind == .directory { return directory }
-        } catch {
-            throw SessionsError.system(error)
-        }
-        throw SessionsError.unsuitable(
-            device: path, reason: "it is no directory to mount anything on")
     }
 
     /// The contract keeps 70 to 79 for what isn't the command's own: sysexits.h's next of kin there.

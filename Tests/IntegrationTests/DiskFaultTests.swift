@@ -2,10 +2,6 @@ import Testing
 
 /// What happens to the disks and file systems that dmsnap itself lives on, and to devices under it.
 extension IntegrationTests.Faults {
-    private func expectNothingSuspended() async throws {
-        #expect(try await sh("dmsetup info -c --noheadings -S suspended=Suspended") == "")
-    }
-
     @Test(
         "While the registry can't be written the device goes on; then all that was captured is there",
         arguments: [
@@ -131,12 +127,8 @@ extension IntegrationTests.Faults {
             try await sh(
                 """
                 modprobe sd_mod; modprobe scsi_debug dev_size_mb=96 > /dev/null
-                for i in $(seq 50); do
-                    d=$(lsblk -dno NAME,VENDOR | awk '$2 == "Linux" { print $1 }')
-                    [ -n "$d" ] && break; sleep 0.1
-                done
-                echo $d > /run/disk; udevadm settle; mkfs.ext4 -q -F /dev/$d
-                mkdir -p -m 700 \(rig.base); mount /dev/$d \(rig.base); chmod 700 \(rig.base)
+                \(Self.findDisk); basename $d > /run/disk; mkfs.ext4 -q -F $d
+                mkdir -p -m 700 \(rig.base); mount $d \(rig.base); chmod 700 \(rig.base)
                 mkfs.ext4 -q -F \(rig.device)
                 """)
             try await rig.activate()
@@ -161,11 +153,7 @@ extension IntegrationTests.Faults {
                 mount \(rig.path()) \(rig.mountPoint); cmp \(rig.mountPoint)/y \(rig.mountPoint)/y
                 umount \(rig.mountPoint); umount -l \(rig.base)
                 echo '- - -' > /sys/class/scsi_host/host$(cat /run/host)/scan
-                for i in $(seq 50); do
-                    d=$(lsblk -dno NAME,VENDOR | awk '$2 == "Linux" { print $1 }')
-                    [ -n "$d" ] && break; sleep 0.1
-                done
-                udevadm settle; mount /dev/$d \(rig.base)
+                \(Self.findDisk); mount $d \(rig.base)
                 """)
             try await eventually("it is armed again", within: 60) {
                 try await rig.status().state == "armed"

@@ -3,6 +3,19 @@ import Testing
 extension IntegrationTests {
     /// What happens to machines: disks that go and come, a udevd that dies, sizes that change, errors.
     @Suite struct Faults {
+        /// Waits for scsi_debug's disk, and gives its node as `$d`.
+        static let findDisk = """
+            for i in $(seq 50); do
+                d=$(lsblk -dno NAME,VENDOR | awk '$2 == "Linux" { print "/dev/" $1 }')
+                [ -n "$d" ] && break; sleep 0.1
+            done
+            udevadm settle
+            """
+
+        func expectNothingSuspended() async throws {
+            #expect(try await sh("dmsetup info -c --noheadings -S suspended=Suspended") == "")
+        }
+
         @Test(
             "With udevd killed at an unmount nobody waits for ever, and the next mount has its session"
         )
@@ -17,7 +30,7 @@ extension IntegrationTests {
                 try await eventually("the exchange is over", within: 90) {
                     rig.openSessions().isEmpty
                 }
-                #expect(try await sh("dmsetup info -c --noheadings -S suspended=Suspended") == "")
+                try await expectNothingSuspended()
                 try await sh(
                     """
                     /lib/systemd/systemd-udevd --daemon; udevadm trigger --subsystem-match=block
@@ -121,11 +134,7 @@ extension IntegrationTests {
             let disk = Attachment(
                 attach: """
                     modprobe sd_mod; modprobe scsi_debug dev_size_mb=64 > /dev/null
-                    for i in $(seq 50); do
-                        d=$(lsblk -dno NAME,VENDOR | awk '$2 == "Linux" { print "/dev/" $1 }')
-                        [ -n "$d" ] && break; sleep 0.1
-                    done
-                    udevadm settle; echo $d
+                    \(Self.findDisk); echo $d
                     """,
                 detach: "udevadm settle; rmmod scsi_debug")
             try await Rig.with(.block, attachment: disk) { rig in

@@ -9,16 +9,26 @@ extension Viewer {
     /// - Throws: `unsuitable` where it is no directory, or there is no file system to look into.
     public func mount(_ view: View, on directory: FilePath) throws(SessionsError) {
         try asSessionsError {
-            let target = try Files.resolve(directory)
-            guard try FileStatus(target).kind == .directory else {
-                throw SessionsError.unsuitable(
-                    device: directory.string, reason: "it is no directory to mount anything on")
-            }
+            let target = try mountPoint(directory)
             let mounted = try view.mounted()
             try mounted.attach(to: target)
             guard try mountedView(target) != nil else {
                 throw SessionsError.internalFault("\(target) shows something else than the view")
             }
+        }
+    }
+
+    /// The directory that a path leads to.
+    ///
+    /// - Throws: `unsuitable` where it is no directory.
+    public func mountPoint(_ path: FilePath) throws(SessionsError) -> FilePath {
+        try asSessionsError {
+            let target = try Files.resolve(path)
+            guard try FileStatus(target).kind == .directory else {
+                throw SessionsError.unsuitable(
+                    device: path.string, reason: "it is no directory to mount anything on")
+            }
+            return target
         }
     }
 

@@ -55,8 +55,7 @@ final class Workshop {
         let file = try OwnedDescriptor.create(path)
         var needed = try StoreGeometry.bytesNeeded(originSize: size, chunkSize: chunk)
         if isLimited, let room = lifecycle.room(in: directory) {
-            let most = room.free.bytes - min(room.free.bytes, room.reserve.bytes)
-            needed = min(needed, ByteCount(max(most, 1 << 20) & ~0xF_FFFF))
+            needed = min(needed, ByteCount(max(room.spare.bytes, 1 << 20) & ~0xF_FFFF))
         }
         try file.resize(to: needed)
         try StorePreparation.prepareFresh(file, chunkSize: chunk)
@@ -124,8 +123,7 @@ final class Workshop {
     private func refuseFullFileSystem(_ plan: RestorePlan) throws {
         guard let room = lifecycle.room(in: directory) else { return }
         let needed = plan.totals.bytes
-        guard room.free.bytes < room.reserve.bytes || room.free.bytes - room.reserve.bytes < needed
-        else { return }
+        guard room.shortage != nil || room.spare.bytes < needed else { return }
         throw SessionsError.noRoom(
             device: directory.removingLastComponent().string,
             reason: "\(room.free.bytes) bytes are free, \(room.reserve.bytes) of them kept for "

@@ -8,6 +8,9 @@ public struct Room: Sendable {
     let size: ByteCount
     let reserve: ByteCount
 
+    /// What is free beyond what is kept for others.
+    var spare: ByteCount { ByteCount(free.bytes - min(free.bytes, reserve.bytes)) }
+
     /// Why no new store is made: less is free than is kept for others; nil if there is room.
     public var shortage: String? {
         guard free < reserve else { return nil }
