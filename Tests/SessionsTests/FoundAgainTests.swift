@@ -114,6 +114,18 @@ import Testing
         }
     }
 
+    @Test("A disk without a size was pulled out and breaks no chain; an image without one shrank")
+    func sizeless() throws {
+        for isDisk in [true, false] {
+            let world = try World()
+            let device = try isDisk ? world.disk() : world.image()
+            try world.activate(device)
+            try OwnedDescriptor.open(device, .readWrite).resize(to: ByteCount(0))
+            let fault = try world.service().observer.watched().first?.fault
+            #expect((fault == nil) == isDisk)
+        }
+    }
+
     @Test("Names that Swift calls equal and Linux doesn't are two names")
     func bytes() throws {
         let world = try World()

@@ -90,6 +90,8 @@ public struct Observer: Sendable {
         if let fault = lifecycle.storeFault(activation) { return .store(fault) }
         guard let source, let size = kernel.size(of: source), size != activation.size
         else { return nil }
+        // A disk that was pulled out has none, until its tables are gone: it is missing, and hasn't shrunk.
+        if activation.kind == .block, size.bytes == 0 { return nil }
         return .size(
             "its size is \(size.bytes) bytes now and was \(activation.size.bytes): what is beyond "
                 + "is captured by nobody")
