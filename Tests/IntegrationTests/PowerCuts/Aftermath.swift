@@ -64,7 +64,7 @@ struct Aftermath {
     private var now: StoreKey? {
         switch recording.mark(at: cut.point) {
         case .armed(let key), .mounted(let key): key
-        case .deactivated, nil: nil
+        case .deactivated, .deleting, nil: nil
         }
     }
 
@@ -153,6 +153,11 @@ struct Aftermath {
         guard let truth else {
             lose("\(what) is of a store that nobody armed")
             return
+        }
+        if output.status == 66, recording.deleting(at: cut.point).contains(session.key),
+            !Files.exists(session.directory)
+        {
+            return  // The monitor has gone on with deleting it since the list was made.
         }
         guard output.status == 0 else {
             lose("\(what) isn't restored (\(output.status)): \(output.err)\(output.out)")

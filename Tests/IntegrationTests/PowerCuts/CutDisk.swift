@@ -15,7 +15,7 @@ enum CutDisk {
         var size: Int {
             switch self {
             case .origin: 12
-            case .sessions: 40
+            case .sessions: 60
             case .registry: 8
             }
         }

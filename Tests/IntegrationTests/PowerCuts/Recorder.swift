@@ -86,8 +86,9 @@ struct Recorder {
         ])
         var store = try await armed(after: 0)
         let first = try await mounted(&store)
+        let offline = store
         try await writeOffline(&store)
-        let second = try await mounted(&store)
+        let second = try await mounted(&store, checkpoint: true)
         for session in [first, second] {
             let directory = CutDisk.sessions.appending(session)
             try await eventually("\(session) is archived", within: 60) {
@@ -95,10 +96,10 @@ struct Recorder {
                     && !Files.exists(directory.appending("store"))
             }
         }
-        // Deleting and pruning sessions belong here, as soon as there are commands for it.
         try await Dmsnap.must(["restore", "--session", second])
         store = try await armed(after: store)
         _ = try await mounted(&store)
+        try await delete(offline)
         try await Dmsnap.must(["restore", "--session", first, "--online"])
         if isMountedWhileMerging {
             _ = try await mounted(&store)
@@ -106,6 +107,7 @@ struct Recorder {
             store = try await armed(after: store)
         }
         _ = try await mounted(&store)
+        try await prune()
         try await Dmsnap.must(["deactivate", origin.string, "--passfile", Dmsnap.passfile])
         try await CutDisk.mark(Recording.Mark.deactivated.description)
     }
@@ -118,17 +120,59 @@ struct Recorder {
             return state.name == "armed" && state.store.number == store + 1
         }
         guard let key = try RegistryFile.activation()?.key else { throw Broken(what: "forgotten") }
+        try await keepImage(of: key)
+        return key.store
+    }
+
+    private func keepImage(of key: StoreKey) async throws {
         let image = try OwnedDescriptor.create(Recording.image(of: key, in: directory))
         try image.write(CutDisk.contents(origin), at: 0)
         try image.close()
         try await CutDisk.mark(Recording.Mark.armed(key).description)
+    }
+
+    /// Waits until the device is captured by the next store while it stays mounted, read-only, so that
+    /// what the image is taken of is what the checkpoint has.
+    private func checkpointed(after store: Int) async throws -> Int {
+        try await sh("mount -o remount,ro \(CutDisk.mountPoint)")
+        try await Dmsnap.must(["checkpoint", origin.string])
+        guard let key = try RegistryFile.activation()?.key, key.store == store + 1 else {
+            throw Broken(what: "no checkpoint")
+        }
+        try await keepImage(of: key)
+        try await sh("mount -o remount,rw \(CutDisk.mountPoint)")
         return key.store
+    }
+
+    /// Has the session of this store go into the one before it.
+    private func delete(_ store: Int) async throws {
+        guard let session = try SessionFile.all().first(where: { $0.store == store }) else {
+            throw Broken(what: "no session of store \(store)")
+        }
+        try await CutDisk.mark(Recording.Mark.deleting(session.key).description)
+        try await Dmsnap.must(["delete", session.name])
+    }
+
+    /// Has a rule delete all but the last two sessions. The monitor doesn't know of that rule.
+    private func prune() async throws {
+        let kept = 2
+        let sessions = try SessionFile.all().sorted { $0.store < $1.store }
+        for session in sessions.dropLast(kept) {
+            try await CutDisk.mark(Recording.Mark.deleting(session.key).description)
+        }
+        let settings: FilePath = "/etc/dmsnap/dmsnap.toml"
+        try await sh("mkdir -p /etc/dmsnap")
+        try Files.replace(settings, with: Array("[retention]\nkeep-last = \(kept)\n".utf8))
+        try await Dmsnap.must(["prune", origin.string])
+        try await sh("rm \(settings)")
+        guard try SessionFile.all().count == kept else { throw Broken(what: "nothing was pruned") }
     }
 
     /// Mounts, writes with four threads that sync now and then, unmounts.
     ///
-    /// - Returns: the session's name.
-    private func mounted(_ store: inout Int) async throws -> String {
+    /// - Parameter checkpoint: whether there is one in the middle of it, and as much again after it.
+    /// - Returns: the name of the session that the mount began.
+    private func mounted(_ store: inout Int, checkpoint: Bool = false) async throws -> String {
         guard let activation = try RegistryFile.activation() else {
             throw Broken(what: "it is not activated")
         }
@@ -139,12 +183,20 @@ struct Recorder {
             session = try RegistryFile.activation()?.state.session
             return session != nil
         }
-        try await sh("rm -f \(CutDisk.mountPoint)/s*")
-        try await Workload.run(
-            in: CutDisk.mountPoint.string, seed: seed &* 1000 &+ UInt64(store), operations: 12)
+        try await write(store)
+        if checkpoint {
+            store = try await checkpointed(after: store)
+            try await write(store)
+        }
         try await sh("umount \(CutDisk.mountPoint)")
         store = try await armed(after: store)
         return session ?? ""
+    }
+
+    private func write(_ store: Int) async throws {
+        try await sh("rm -f \(CutDisk.mountPoint)/s*")
+        try await Workload.run(
+            in: CutDisk.mountPoint.string, seed: seed &* 1000 &+ UInt64(store), operations: 12)
     }
 
     /// Writes to the device outside a mount, and doesn't sync.

@@ -19,6 +19,9 @@ struct Recording {
         case armed(StoreKey)
         /// The same store, and it is about to be mounted.
         case mounted(StoreKey)
+        /// The session of this store is deleted from here on, or merged into the one before it: it may
+        /// be there, and it may be gone.
+        case deleting(StoreKey)
         /// The device is not activated any more.
         case deactivated
 
@@ -26,6 +29,7 @@ struct Recording {
             switch self {
             case .armed(let key): "armed:\(key.activation):\(key.store)"
             case .mounted(let key): "mounted:\(key.activation):\(key.store)"
+            case .deleting(let key): "deleting:\(key.activation):\(key.store)"
             case .deactivated: "deactivated"
             }
         }
@@ -41,6 +45,7 @@ struct Recording {
             switch words[0] {
             case "armed": self = .armed(key)
             case "mounted": self = .mounted(key)
+            case "deleting": self = .deleting(key)
             default: return nil
             }
         }
@@ -49,7 +54,7 @@ struct Recording {
     /// Where its files are: `base`, `log`, `sessions.json`, and `image-…` for each store.
     let directory: FilePath
     let log: WriteLog
-    /// The stores that became sessions.
+    /// The stores that became sessions, without those that were deleted.
     let sessions: Set<StoreKey>
 
     static func base(in directory: FilePath) -> FilePath { directory.appending("base") }
@@ -97,18 +102,34 @@ struct Recording {
         }
     }
 
-    /// What was known last when the entry was logged.
+    /// What was known last of the stores when the entry was logged.
     func mark(at entry: Int) -> Mark? {
-        log.entries[...entry].lazy.reversed().compactMap { $0.mark.flatMap { Mark($0) } }.first
+        marks(at: entry).last {
+            if case .deleting = $0 { false } else { true }
+        }
     }
 
-    /// The stores that had become sessions by then.
+    private func marks(at entry: Int) -> [Mark] {
+        log.entries[...entry].compactMap { $0.mark.flatMap { Mark($0) } }
+    }
+
+    /// The stores whose sessions may be gone by then.
+    func deleting(at entry: Int) -> Set<StoreKey> {
+        Set(
+            marks(at: entry).compactMap {
+                if case .deleting(let key) = $0 { key } else { nil }
+            })
+    }
+
+    /// The stores that had become sessions by then, without those that may be gone.
     func closed(at entry: Int) -> Set<StoreKey> {
-        switch mark(at: entry) {
-        case nil: []
-        case .deactivated: sessions
-        case .armed(let now), .mounted(let now):
-            sessions.filter { $0.activation != now.activation || $0.store < now.store }
-        }
+        let closed: Set<StoreKey> =
+            switch mark(at: entry) {
+            case nil, .deleting: []
+            case .deactivated: sessions
+            case .armed(let now), .mounted(let now):
+                sessions.filter { $0.activation != now.activation || $0.store < now.store }
+            }
+        return closed.subtracting(deleting(at: entry))
     }
 }
