@@ -130,7 +130,7 @@ let package = Package(
         // The log of the kernel's log-writes target, and what of it is there after a power cut.
         .target(
             name: "WriteLog", dependencies: ["Block", "StoreTesting"], path: "Tests/WriteLog",
-            swiftSettings: unoptimized),
+            swiftSettings: strict),
         .testTarget(
             name: "WriteLogTests", dependencies: ["Block", "StoreTesting", "WriteLog"],
             swiftSettings: unoptimized),
@@ -216,38 +216,18 @@ let package = Package(
 )
 
 // `DMSNAP_FUZZ=1 swift build --scratch-path .build-fuzz -c release --sanitize=address
-// -Xswiftc -sanitize=fuzzer --product FuzzArchive`: only with libFuzzer's runtime do these link.
+// -Xswiftc -sanitize=fuzzer --product Fuzz`: only with libFuzzer's runtime does it link.
 if Context.environment["DMSNAP_FUZZ"] != nil {
-    // gold, the default, stumbles over the runtime's own main.
-    let lld: [LinkerSetting] = [.unsafeFlags(["-use-ld=lld"])]
     package.targets += [
         .systemLibrary(name: "CFuzzer", path: "Tests/CFuzzer"),
-        .target(
-            name: "FuzzTesting", dependencies: ["CFuzzer", system], path: "Tests/FuzzTesting",
-            swiftSettings: strict),
         .executableTarget(
-            name: "FuzzArchive",
+            name: "Fuzz",
             dependencies: [
-                "CZlib", "Block", "ExceptionStore", "SessionArchive", "FuzzTesting", system,
+                "CFuzzer", "CZlib", "Block", "DeviceMapper", "ExceptionStore", "SessionArchive",
+                "Sessions", system,
             ],
-            path: "Tests/FuzzArchive", swiftSettings: strict, linkerSettings: lld),
-        .executableTarget(
-            name: "FuzzStore",
-            dependencies: ["Block", "ExceptionStore", "FuzzTesting", system],
-            path: "Tests/FuzzStore", swiftSettings: strict, linkerSettings: lld),
-        .executableTarget(
-            name: "FuzzRegistry",
-            dependencies: ["DeviceMapper", "Sessions", "FuzzTesting", system],
-            path: "Tests/FuzzRegistry", swiftSettings: strict, linkerSettings: lld),
-        .executableTarget(
-            name: "FuzzRecord", dependencies: ["Block", "Sessions", "FuzzTesting", system],
-            path: "Tests/FuzzRecord", swiftSettings: strict, linkerSettings: lld),
-        .executableTarget(
-            name: "FuzzTransfer",
-            dependencies: ["Block", "SessionArchive", "Sessions", "FuzzTesting", system],
-            path: "Tests/FuzzTransfer", swiftSettings: strict, linkerSettings: lld),
-        .executableTarget(
-            name: "FuzzConfiguration", dependencies: ["Sessions", "FuzzTesting", system],
-            path: "Tests/FuzzConfiguration", swiftSettings: strict, linkerSettings: lld),
+            path: "Tests/Fuzz", swiftSettings: strict,
+            // gold, the default, stumbles over the runtime's own main.
+            linkerSettings: [.unsafeFlags(["-use-ld=lld"])]),
     ]
 }

@@ -1,5 +1,6 @@
 import Block
 import FoundationEssentials
+import StoreTesting
 import SystemPackage
 import WriteLog
 

@@ -1,5 +1,6 @@
 import Block
 import FoundationEssentials
+import StoreTesting
 import SystemPackage
 import WriteLog
 
@@ -150,7 +151,7 @@ struct Recorder {
             throw Broken(what: "no session of store \(store)")
         }
         try await CutDisk.mark(Recording.Mark.deleting(session.key).description)
-        try await Dmsnap.must(["delete", session.name])
+        try await whenArchived(["delete", session.name])
     }
 
     /// Has a rule delete all but the last two sessions. The monitor doesn't know of that rule.
@@ -163,9 +164,18 @@ struct Recorder {
         let settings: FilePath = "/etc/dmsnap/dmsnap.toml"
         try await sh("mkdir -p /etc/dmsnap")
         try Files.replace(settings, with: Array("[retention]\nkeep-last = \(kept)\n".utf8))
-        try await Dmsnap.must(["prune", origin.string])
+        try await whenArchived(["prune", origin.string])
         try await sh("rm \(settings)")
         guard try SessionFile.all().count == kept else { throw Broken(what: "nothing was pruned") }
+    }
+
+    /// What the monitor is just archiving is in use.
+    private func whenArchived(_ arguments: [String]) async throws {
+        try await eventually("\(arguments) is done", within: 60) {
+            let output = try await Dmsnap.call(arguments)
+            guard output.status == 0 || output.status == 75 else { throw Broken(what: output.err) }
+            return output.status == 0
+        }
     }
 
     /// Mounts, writes with four threads that sync now and then, unmounts.

@@ -1,14 +1,14 @@
-internal import Glibc
-public import SystemPackage
+import Glibc
+import SystemPackage
 
 /// A file in memory that gets one input after another.
-public struct ScratchFile: Sendable {
+struct ScratchFile: Sendable {
     /// The file.
-    public let path: FilePath
+    let path: FilePath
     private let descriptor: FileDescriptor
 
     /// Makes an empty file, removed when the program ends.
-    public init() {
+    init() {
         path = FilePath("/dev/shm/fuzz-\(getpid())")
         do {
             descriptor = try FileDescriptor.open(
@@ -22,17 +22,20 @@ public struct ScratchFile: Sendable {
     }
 
     /// Gives it these contents.
-    public func fill(_ bytes: [UInt8]) {
+    ///
+    /// - Parameter size: the file's, in bytes, where zeros come after them.
+    func fill(_ bytes: [UInt8], size: Int? = nil) {
         do {
             try descriptor.resize(to: 0)
             try descriptor.writeAll(toAbsoluteOffset: 0, bytes)
+            if let size { try descriptor.resize(to: Int64(size)) }
         } catch {
             fatalError("\(path): \(error)")
         }
     }
 
     /// Reads it from its start.
-    public func read<Result>(_ body: (FileDescriptor) throws -> Result) throws -> Result {
+    func read<Result>(_ body: (FileDescriptor) throws -> Result) throws -> Result {
         try descriptor.seek(offset: 0, from: .start)
         return try body(descriptor)
     }

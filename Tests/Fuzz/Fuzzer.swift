@@ -1,13 +1,13 @@
 import CFuzzer
-internal import Glibc
+import Glibc
 
 /// libFuzzer, with a check in Swift.
-public enum Fuzzer {
+enum Fuzzer {
     // Set once, before the first input; libFuzzer's callback is C's and has no context.
     nonisolated(unsafe) private static var check: ([UInt8]) -> Void = { _ in }
 
     /// Gives the check one input after another, as the program's arguments say; then it ends.
-    public static func run(_ check: @escaping ([UInt8]) -> Void) -> Never {
+    static func run(_ check: @escaping ([UInt8]) -> Void) -> Never {
         unsafe Self.check = check
         var count = CommandLine.argc
         var arguments = unsafe Optional(CommandLine.unsafeArgv)

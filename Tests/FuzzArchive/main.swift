@@ -1,6 +1,0 @@
-import FuzzTesting
-
-Fuzzer.run { bytes in
-    check(bytes)
-    check(mended(bytes))
-}

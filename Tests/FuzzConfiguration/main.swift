@@ -1,3 +1,0 @@
-import FuzzTesting
-
-Fuzzer.run(check)
