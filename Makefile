@@ -30,7 +30,8 @@ BUILD_PACKAGES = libdevmapper-dev libblkid-dev libmount-dev zlib1g-dev libdeflat
 	libcrypt-dev liburing-dev libxxhash-dev pkg-config gcc libc6-dev
 TEST_PACKAGES  = user-mode-linux dmsetup udev kmod systemd e2fsprogs xfsprogs btrfs-progs dosfstools \
 	f2fs-tools nilfs-tools jfsutils lvm2 cryptsetup-bin mdadm nbd-server nbd-client iproute2 \
-	util-linux mount fdisk jq procps python3 dropbear-bin rclone xxhash
+	util-linux mount fdisk jq procps python3 dropbear-bin rclone xxhash \
+	fuse3 fuse2fs
 
 FUZZ_SECONDS ?=
 

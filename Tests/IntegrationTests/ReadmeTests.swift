@@ -12,7 +12,9 @@ extension IntegrationTests {
         }
 
         /// The commands in the code of a section, up to the next one.
-        private func exchanges(of section: String) throws -> [Exchange] {
+        ///
+        /// - Parameter prompt: root's, or `$` for everybody's.
+        private func exchanges(of section: String, prompt: String = "#") throws -> [Exchange] {
             let readme = FilePath(#filePath).removingLastComponent().removingLastComponent()
                 .removingLastComponent().appending("README.md")
             let lines = String(decoding: try Files.read(readme), as: UTF8.self)
@@ -24,7 +26,7 @@ extension IntegrationTests {
                 if line.hasPrefix("#"), !isCode { break }
                 if line.hasPrefix("```") {
                     isCode.toggle()
-                } else if isCode, line.hasPrefix("# ") {
+                } else if isCode, line.hasPrefix("\(prompt) ") {
                     exchanges.append(Exchange(command: String(line.dropFirst(2))))
                 } else if isCode, !exchanges.isEmpty {
                     exchanges[exchanges.count - 1].output.append(line)
@@ -85,6 +87,45 @@ extension IntegrationTests {
                 try await sh("rm /etc/dmsnap/dmsnap.toml")
                 let left = try await rig.sessions()
                 #expect(left.contains { $0.name == first.name } && left.count == 2)
+            }
+        }
+
+        @Test("An ordinary user looks into an archive, and restores an image from it")
+        func ordinaryUser() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await rig.activate()
+                try await rig.mounted("echo before > a; mkdir d")
+                let before = try await rig.checksum()
+                let session = try await rig.mounted("echo after > a; rmdir d")
+                try await rig.archived(session)
+                try await rig.deactivate()
+                let home = "\(rig.directory)/home"
+                try await sh(
+                    """
+                    modprobe fuse
+                    mkdir \(home); cp \(session.directory)/chunks.dmsz \(rig.file) \(home)
+                    chown -R nobody \(home); chmod 755 \(rig.directory)
+                    """)
+                func run(_ section: String) async throws {
+                    let commands = try exchanges(of: section, prompt: "$").map(\.command)
+                    #expect(!commands.isEmpty)
+                    for command in commands {
+                        try await sh(
+                            "cd \(home); setpriv --reuid nobody --clear-groups sh -ec '\(command)'")
+                    }
+                }
+                let image = try await sh("xxh128sum < \(home)/disk.img")
+                try await run("Look into a session")
+                let seen = try await sh(
+                    """
+                    cd \(home); setpriv --reuid nobody --clear-groups sh -c \
+                        'cat then/a; ls then; fusermount -u then'
+                    """)
+                #expect(seen == "before\na\nd\nlost+found")
+                #expect(try await sh("xxh128sum < \(home)/disk.img") == image)
+                try await run("Archives")
+                #expect(try await sh("xxh128sum < \(home)/disk.img").prefix(32) == before)
             }
         }
     }
