@@ -151,6 +151,7 @@ struct Reconciler {
     /// Somebody wrote past the origin: told at once, and kept.
     private func breakChains(_ all: [Watched], isWoken: Bool) throws(SessionsError) {
         let written = writers.takeWritten()
+        let otherWays = isWoken ? service.observer.otherWays(all) : [:]
         for one in all {
             let known = one.activation.store.breach
             // What lies before the store's session says nothing of what comes into it.
@@ -158,8 +159,10 @@ struct Reconciler {
             let reason =
                 if written.contains(one.activation.id) {
                     "something wrote to \(one.activation.path) itself"
-                } else if isWoken, let other = service.observer.otherLoop(one) {
-                    "\(one.activation.path) is attached to \(other) as well"
+                } else if let other = otherWays[one.activation.id] {
+                    one.activation.kind == .image
+                        ? "\(one.activation.path) is attached to \(other) as well"
+                        : "\(one.activation.path) is used as \(other) as well, another path to it"
                 } else {
                     String?.none
                 }

@@ -337,4 +337,21 @@ import Testing
         watcher.look()
         #expect(try world.activation().store.breach?.what.contains("loop7") == true)
     }
+
+    @Test("A mount of another path to an activated disk breaks the chain, and no other disk's")
+    func otherPath() throws {
+        let world = try World()
+        let disk = try world.disk("sda", hardware: ["wwid:naa.1"])
+        try world.activate(disk)
+        let bytes = try world.kernel.bytes(of: disk)
+        let other = try world.kernel.addDisk("sdb", bytes, hardware: ["wwid:naa.1"])
+        let stranger = try world.kernel.addDisk("sdc", bytes, hardware: ["wwid:naa.2"])
+        let watcher = try Watcher(world)
+        world.kernel.mountDisk(stranger)
+        watcher.look()
+        #expect(try world.activation().store.breach?.what == nil)
+        world.kernel.mountDisk(other)
+        watcher.look()
+        #expect(try world.activation().store.breach?.what.contains("another path") == true)
+    }
 }

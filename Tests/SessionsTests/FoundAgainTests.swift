@@ -53,6 +53,21 @@ import Testing
         }
     }
 
+    @Test(
+        "An activated disk is found by another path to it; one that only says the same is another")
+    func otherPath() throws {
+        for isSame in [true, false] {
+            let world = try World()
+            let disk = try world.disk("sda", hardware: ["wwid:naa.1"])
+            try world.activate(disk)
+            var bytes = try world.kernel.bytes(of: disk)
+            if !isSame { bytes[5000] ^= 1 }
+            let other = try world.kernel.addDisk("sdb", bytes, hardware: ["wwid:naa.1"])
+            #expect(try world.activate(other).path == ByteText(isSame ? disk : other))
+            #expect(try world.service().activations().count == (isSame ? 1 : 2))
+        }
+    }
+
     @Test("A disk that was pulled while armed and is back under another name is assembled again")
     func pulled() throws {
         let world = try World()

@@ -60,8 +60,8 @@ import Testing
         }
         #expect(world.kernel.remains.count == 5)
         let watched = try #require(try world.service().observer.watched().first)
-        #expect(
-            try world.service().observer.otherLoop(watched) == world.kernel.nodeOfLoop(0).string)
+        let others = try world.service().observer.otherWays([watched])
+        #expect(others == [watched.activation.id: world.kernel.nodeOfLoop(0).string])
         let name = try world.session()
         _ = try world.service().restore(RestoreRequest(session: name))
         #expect(try world.kernel.bytes(of: image) == before)

@@ -31,6 +31,8 @@ struct DeviceFinder: Sendable {
         if status.kind != .regular, status.kind != .blockDevice, let named { return named }
         return try asSessionsError {
             try activations.first { try isSame($0, status) }
+                ?? (status.kind == .blockDevice
+                    ? activations.first { isOtherPath(FilePath(device), to: $0) } : nil)
         }
     }
 

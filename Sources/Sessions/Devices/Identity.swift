@@ -86,6 +86,21 @@ extension DeviceFinder {
                 + "), and nothing tells them apart")
     }
 
+    /// Whether a device is another path to an activated disk: the hardware says that it is the same, and both
+    /// show the same contents. Another disk with the same serial number doesn't.
+    func isOtherPath(_ path: FilePath, to activation: Activation) -> Bool {
+        guard activation.kind == .block, activation.identity.isMarked,
+            let own = try? stack.source(activation), let other = try? kernel.blockDevice(path),
+            other.number != own.number, other.size == activation.size,
+            other.hardwareIdentity == activation.identity.hardware
+        else { return false }
+        // More than once: somebody may be writing to it.
+        return (0..<3).contains { _ in
+            guard let one = try? kernel.fingerprint(own.path, samples: true) else { return false }
+            return one == (try? kernel.fingerprint(path, samples: true))
+        }
+    }
+
     /// Whether contents found now can be those of the activation: the device is as the armed store's
     /// baseline says, or at least the same partition.
     ///

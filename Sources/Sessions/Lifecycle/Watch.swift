@@ -148,8 +148,31 @@ public struct Observer: Sendable {
         try lifecycle.breach(id, reason)
     }
 
-    /// A loop device over an image besides our own: what is written there escapes.
-    public func otherLoop(_ watched: Watched) -> String? {
+    /// What else activated devices are in use as, by their activations' IDs: loop devices over an image
+    /// besides our own, and other paths to a disk. What is written there escapes.
+    public func otherWays(_ all: [Watched]) -> [String: String] {
+        var found: [String: String] = [:]
+        for one in all {
+            if let loop = otherLoop(one) { found[one.activation.id] = loop }
+        }
+        let marked = all.map(\.activation).filter { $0.kind == .block && $0.identity.isMarked }
+        guard !marked.isEmpty else { return found }
+        for path in kernel.blockDevices() {
+            guard let number = try? kernel.status(path).deviceNumber,
+                let size = kernel.size(of: number)
+            else { continue }
+            let same = marked.filter { $0.size == size }
+            guard !same.isEmpty, let uses = try? stack.uses(of: number), !uses.isEmpty else {
+                continue
+            }
+            for activation in same where lifecycle.finder.isOtherPath(path, to: activation) {
+                found[activation.id] = path.string
+            }
+        }
+        return found
+    }
+
+    private func otherLoop(_ watched: Watched) -> String? {
         guard watched.activation.kind == .image,
             let loops = try? kernel.loops(on: watched.activation.path.path), loops.count > 1,
             let own = try? stack.loadedSource(watched.activation)
