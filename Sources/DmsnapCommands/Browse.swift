@@ -44,20 +44,24 @@ struct Browse: ParsableCommand {
             return
         }
         guard let session, let dir else { return }
+        // What is compressed is decompressed by a process that stays.
+        let background = try BackgroundProcess()
+        let found = try service.session(named: session)
         let view = try service.viewed(looking.request(session))
         do {
             try service.viewer.mount(view, on: FilePath(dir))
         } catch {
-            try? service.viewer.end(view)
-            throw error
+            try service.viewer.using(view, of: found) { throw error }
         }
-        let name = try service.session(named: session).record.name
         try Output.print(
             """
             \(Output.visible(dir)) shows the device as it was before session \
-            \(Output.visible(name)), read-only.
+            \(Output.visible(found.record.name)), read-only.
             To end it: umount \(Output.visible(dir))
             """)
+        guard view.needsProcess else { return }
+        try background.stay()
+        view.serveUntilUnused()
     }
 }
 
@@ -88,16 +92,9 @@ struct LookingOptions: ParsableArguments {
 }
 
 extension SnapshotService {
-    /// A view, with progress on a terminal and an end by a signal.
+    /// A view, and what has to be known of it on standard error.
     func viewed(_ request: RestoreRequest, _ moment: View.Moment = .beginning) throws -> View {
-        clinux_catch_interrupts()
-        let progress = ProgressPrinter(isInteractive: Terminal.isInteractive)
-        defer { progress.end() }
-        let view = try viewer.view(
-            request, moment,
-            control: RestoreControl(
-                report: { if Terminal.isInteractive { progress.show($0) } },
-                isCancelled: { clinux_interrupted() != 0 }))
+        let view = try viewer.view(request, moment)
         Output.diagnoseView(request.session, overridden: view.overridden, view.conditions)
         return view
     }
@@ -107,10 +104,9 @@ extension SnapshotService {
         _ request: RestoreRequest, _ moment: View.Moment = .beginning,
         _ body: (View) throws -> Result
     ) throws -> Result {
+        let session = try session(named: request.session)
         let view = try viewed(request, moment)
-        let result = Swift.Result { try body(view) }
-        try viewer.end(view)
-        return try result.get()
+        return try viewer.using(view, of: session) { try body(view) }
     }
 }
 

@@ -32,10 +32,10 @@ struct Copy: ParsableCommand {
         let service = try SnapshotService.forRoot(to: "get files out of a session")
         let destination = paths[paths.count - 1]
         let wanted = paths.dropLast()
-        let status = try service.lookingInto(looking.request(session)) { view in
-            try copy(wanted, from: view, to: destination)
+        try service.lookingInto(looking.request(session)) { view in
+            let status = try copy(wanted, from: view, to: destination)
+            guard status == 0 else { throw SessionsError.notCopied(destination: destination) }
         }
-        guard status == 0 else { throw SessionsError.notCopied(destination: destination) }
         let count =
             wanted.count == 1 ? Output.visible(wanted[0]) : "\(wanted.count) files or directories"
         try Output.print("\(count) copied to \(Output.visible(destination)).")

@@ -3,9 +3,15 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
+#include <linux/fuse.h>
 #include <sys/eventfd.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+// Forks. The first process doesn't return: it ends as the second one does, or with 0 when that stays. Gives the
+// second one what clinux_background_stay takes; -1 with errno.
+int clinux_background(void);
+int clinux_background_stay(int end);
 
 // Block devices (linux/fs.h). Each returns 0, or -1 with errno.
 int clinux_blk_size(int fd, uint64_t *bytes);

@@ -5,8 +5,8 @@ public import SystemPackage
 /// The sources of a plan as one source: of a chunk that several have, the oldest contents.
 ///
 /// Its chunks are as large as the smallest of the sources' are. Its space of stored chunks is theirs, one
-/// behind the other, with a chunk between two that nobody has, so that no read goes from one into the
-/// next.
+/// behind the other, with a chunk that nobody has before each, so that no read goes from one into the
+/// next, and whoever finds the space as a device doesn't find a file system at its beginning.
 public final class UnionSource: ChunkSource {
     /// Every chunk that any of the sources has.
     public let exceptions: ExceptionTable
@@ -22,7 +22,7 @@ public final class UnionSource: ChunkSource {
         let chunkSize = plan.sources.map(\.chunkSize).min() ?? .kernelDefault
         let chunk = chunkSize.bytes.bytes
         var spaces: [Range<UInt64>] = []
-        var end: UInt64 = 0
+        var end = chunk
         for source in plan.sources {
             let (next, overflow) = end.addingReportingOverflow(source.exceptions.storedEnd)
             let (behind, more) = next.addingReportingOverflow(chunk)
@@ -70,6 +70,22 @@ public final class UnionSource: ChunkSource {
         let start = spaces[index].lowerBound
         guard stored.upperBound > start else { return }
         sources[index].prefetch(stored.lowerBound - start..<stored.upperBound - start)
+    }
+
+    /// Fills the buffer with the bytes from `storedOffset` on, whatever is there: zeros where no source is.
+    ///
+    /// - Throws: as `read`.
+    public func readAnything(
+        into buffer: inout MutableSpan<UInt8>, at storedOffset: UInt64
+    ) throws(ChunkReadError) {
+        for index in buffer.indices { buffer[index] = 0 }
+        let wanted = storedOffset..<storedOffset + UInt64(buffer.count)
+        for space in spaces where space.overlaps(wanted) {
+            let part = space.clamped(to: wanted)
+            let start = Int(part.lowerBound - storedOffset)
+            var span = buffer._mutatingExtracting(start..<start + part.count)
+            try read(into: &span, at: part.lowerBound)
+        }
     }
 
     private func source(at storedOffset: UInt64) -> Int {

@@ -13,6 +13,8 @@ struct ComposedStore {
     /// table has them.
     let file: TemporaryLoop
     let parts: [TemporaryLoop]
+    /// The first part's file, where this process decompresses it.
+    let served: ServedFile?
 
     /// The device's table, and the smallest of the sources' chunk sizes.
     var past: (table: [Target], chunk: ChunkSize) {

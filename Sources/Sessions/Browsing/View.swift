@@ -40,21 +40,37 @@ public final class View: Sendable {
     let ground: Ground
     /// What it has in place of what the ground has; nil if nothing.
     let past: ExceptionTable?
+    /// What this process decompresses as the view is read: it has to stay as long as the view.
+    let served: ServedFile?
     /// Keeps it from going.
     let passing: PassingDevice
 
     init(
         _ passing: PassingDevice, of moment: Moment, over ground: Ground, past: ExceptionTable?,
-        contents: Contents, conditions: [String], overridden: [String]
+        served: ServedFile?, contents: Contents, conditions: [String], overridden: [String]
     ) {
         self.moment = moment
         self.ground = ground
         self.past = past
+        self.served = served
+        served?.release()
         self.conditions = conditions
         self.overridden = overridden
         device = passing.path
         self.contents = contents
         self.passing = passing
+    }
+
+    /// Why something of it could not be read, of what somebody has tried; nil if all could.
+    public var damage: String? { served?.failure.map { "\($0)" } }
+
+    /// Whether it is there no longer than this process.
+    public var needsProcess: Bool { served != nil }
+
+    /// Lets go of it, and returns when nobody uses it any more.
+    public func serveUntilUnused() {
+        passing.release()
+        served?.finish()
     }
 
     /// Mounts what is on it in no directory yet.

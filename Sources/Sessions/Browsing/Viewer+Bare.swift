@@ -6,8 +6,7 @@ import SystemPackage
 /// Views of a device that isn't activated.
 extension Viewer {
     func bare(
-        _ session: Session, _ request: RestoreRequest, _ moment: View.Moment,
-        _ control: RestoreControl
+        _ session: Session, _ request: RestoreRequest, _ moment: View.Moment
     ) throws -> View {
         guard request.device != nil || session.hasOwnDevice else {
             throw SessionsError.unsuitable(
@@ -35,7 +34,7 @@ extension Viewer {
             sources: sources, conditions: before?.conditions ?? [],
             lifted: before?.lifted ?? [], hold: source.loop)
         return try view(
-            names, over: ground, past: past(over: ground, session, workshop, control),
+            names, over: ground, past: past(over: ground, session, workshop),
             ChunkSize(session.record.chunkSize), workshop)
     }
 

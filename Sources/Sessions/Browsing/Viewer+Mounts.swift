@@ -58,6 +58,23 @@ extension Viewer {
         }
     }
 
+    /// Runs `body` with a view, and returns when the kernel has taken that away, whatever came of it.
+    ///
+    /// - Throws: `damagedStore` where it failed and something that was kept couldn't be read, and else what
+    ///   it throws.
+    public func using<Result>(
+        _ view: View, of session: Session, _ body: () throws -> Result
+    ) throws -> Result {
+        let result = Swift.Result { try body() }
+        try end(view)
+        if case .failure = result, let damage = view.damage {
+            throw SessionsError.damagedStore(
+                session: session.record.name.text,
+                reason: "the old contents can't be read: \(damage)")
+        }
+        return try result.get()
+    }
+
     /// Lets go of a view that nobody has mounted any more, and waits until the kernel has taken it away:
     /// what comes next finds the device as it was found.
     public func end(_ view: View) throws(SessionsError) {

@@ -2,7 +2,7 @@ import Block
 import DeviceMapper
 import ExceptionStore
 import FoundationEssentials
-public import Restore
+import Restore
 import SystemPackage
 
 /// Makes views: the device as it was, from a session and every later one, beside the device itself.
@@ -25,15 +25,14 @@ public struct Viewer: Sendable {
     /// - Throws: what stands against restoring the session, but for one that is open; `noRoom`; `busy`
     ///   where the device is restored online, or isn't activated and is in use.
     public func view(
-        _ request: RestoreRequest, _ moment: View.Moment = .beginning,
-        control: RestoreControl = RestoreControl()
+        _ request: RestoreRequest, _ moment: View.Moment = .beginning
     ) throws(SessionsError) -> View {
         let session = try catalogue.session(named: request.session)
         return try asSessionsError {
             if let activation = try restorer.activation(of: session, request) {
-                return try armed(activation, session, request, moment, control)
+                return try armed(activation, session, request, moment)
             }
-            return try bare(session, request, moment, control)
+            return try bare(session, request, moment)
         }
     }
 
@@ -49,7 +48,7 @@ public struct Viewer: Sendable {
 
     private func armed(
         _ activation: Activation, _ session: Session, _ request: RestoreRequest,
-        _ moment: View.Moment, _ control: RestoreControl
+        _ moment: View.Moment
     ) throws -> View {
         let (names, workshop, ground) = try ground(of: activation) { activation, names, workshop in
             moment == .now
@@ -57,7 +56,7 @@ public struct Viewer: Sendable {
                 : try beginning(of: session, activation, request, names, workshop)
         }
         return try view(
-            names, over: ground, past: past(over: ground, session, workshop, control),
+            names, over: ground, past: past(over: ground, session, workshop),
             stack.chunkSize(activation), workshop)
     }
 
@@ -194,7 +193,7 @@ public struct Viewer: Sendable {
         if let past, let then { try past.prove(OwnedDescriptor.open(then.path, .readOnly)) }
         return View(
             view, of: ground.moment, over: ground.state, past: past?.union.exceptions,
-            contents: try kernel.contents(view.path),
+            served: past?.served, contents: try kernel.contents(view.path),
             conditions: ground.conditions.map { "\($0)" }, overridden: ground.lifted)
     }
 
@@ -210,7 +209,7 @@ public struct Viewer: Sendable {
 
     /// What leads back from there; nil if it is as it was.
     func past(
-        over ground: Ground, _ session: Session, _ workshop: Workshop, _ control: RestoreControl
+        over ground: Ground, _ session: Session, _ workshop: Workshop
     ) throws -> ComposedStore? {
         if ground.sources.isEmpty { return nil }
         let plan = try RestorePlan(sources: ground.sources)
@@ -220,7 +219,7 @@ public struct Viewer: Sendable {
                 reason: "it has \(ground.size.bytes) bytes, and the session's device had "
                     + "\(plan.originSize.bytes)")
         }
-        return try workshop.unionStore(of: plan, sector: ground.sector, session, control)
+        return try workshop.unionStore(of: plan, sector: ground.sector)
     }
 }
 

@@ -67,15 +67,23 @@ final class Workshop {
     ///
     /// What closed stores keep, and the open one, stays where it is: the store is put together of their
     /// files and of an index to them. What is compressed, and what is older than something compressed, is
-    /// read, checked and written first.
-    func unionStore(
-        of plan: RestorePlan, sector: UInt32, _ session: Session, _ control: RestoreControl
-    ) throws -> ComposedStore {
+    /// read, checked and decompressed as somebody reads it.
+    func unionStore(of plan: RestorePlan, sector: UInt32) throws -> ComposedStore {
         let packed = plan.sources.lastIndex { $0.plainDescriptor < 0 }.map { $0 + 1 } ?? 0
         var sources = Array(plan.sources[packed...])
+        var parts = try sources.map { source in
+            // By what is open: its name may be gone, or another's, since it was read.
+            try lifecycle.kernel.attachTemporaryLoop(
+                FilePath("/proc/self/fd/\(source.plainDescriptor)"), sector: sector,
+                readOnly: true)
+        }
+        var served: ServedFile?
         if packed > 0 {
-            let first = try RestorePlan(sources: Array(plan.sources[..<packed]))
-            sources.insert(try unpacked(first, session, control), at: 0)
+            let first = try UnionSource(RestorePlan(sources: Array(plan.sources[..<packed])))
+            let file = try serve(first)
+            sources.insert(first, at: 0)
+            parts.insert(try attach(file, sector), at: 0)
+            served = file
         }
         let union = try UnionSource(RestorePlan(sources: sources))
         let index = try StoreIndex(union.exceptions)
@@ -85,30 +93,26 @@ final class Workshop {
         try file.close()
         return ComposedStore(
             union: union, index: index, file: try attach(path, sector, readOnly: true),
-            parts: try union.sources.map { source in
-                // By what is open: its name may be gone, or another's, since it was read.
-                try lifecycle.kernel.attachTemporaryLoop(
-                    FilePath("/proc/self/fd/\(source.plainDescriptor)"), sector: sector,
-                    readOnly: true)
-            })
+            parts: parts, served: served)
     }
 
-    /// A plan's contents as one store without a name.
-    private func unpacked(
-        _ plan: RestorePlan, _ session: Session, _ control: RestoreControl
-    ) throws -> ClosedStore {
-        try refuseFullFileSystem(plan)
-        let path = directory.appending("unpacked")
-        do {
-            let verified = try plan.verify(control: control)
-            _ = try verified.unpack(to: OwnedDescriptor.create(path), control: control)
-            let store = try ClosedStore(
-                path: path, originSize: plan.originSize, expecting: verified.unpackedChunkSize)
-            try Files.remove(path)
-            return store
-        } catch let error as RestoreError {
-            throw error.failure(session, session.record.device.text)
+    private func serve(_ union: UnionSource) throws -> ServedFile {
+        do throws(SystemError) {
+            return try ServedFile(size: ByteCount(union.exceptions.storedEnd)) { span, offset in
+                try union.readAnything(into: &span, at: offset)
+            }
+        } catch {
+            throw SessionsError.unsuitable(
+                device: union.path.string,
+                reason: "it is compressed, and looking into it takes the kernel's FUSE: \(error)")
         }
+    }
+
+    private func attach(_ served: ServedFile, _ sector: UInt32) throws -> TemporaryLoop {
+        guard let path = served.path else {
+            throw SessionsError.internalFault("a served file was let go of before it was used")
+        }
+        return try lifecycle.kernel.attachTemporaryLoop(path, sector: sector, readOnly: true)
     }
 
     private func attach(
@@ -118,17 +122,6 @@ final class Workshop {
             path, sector: sector, readOnly: readOnly)
         try Files.remove(path)
         return loop
-    }
-
-    private func refuseFullFileSystem(_ plan: RestorePlan) throws {
-        guard let room = lifecycle.room(in: directory) else { return }
-        let needed = plan.totals.bytes
-        guard room.shortage != nil || room.spare.bytes < needed else { return }
-        throw SessionsError.noRoom(
-            device: directory.removingLastComponent().string,
-            reason: "\(room.free.bytes) bytes are free, \(room.reserve.bytes) of them kept for "
-                + "others (store.reserve in the configuration), and looking into this session takes "
-                + "\(needed)")
     }
 
     /// A device that isn't activated, as a block device.

@@ -49,12 +49,10 @@ extension Viewer {
             return try lock.holding {
                 defer { try? Files.remove(lockFile) }
                 let basis = try basis(image, session)
-                let view = try self.view(request, control: control)
-                let result = Result {
+                let view = try self.view(request)
+                return try using(view, of: session) {
                     try export(session, view, to: image, basis, control)
                 }
-                try end(view)
-                return try result.get()
             }
         }
     }
