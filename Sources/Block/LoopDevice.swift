@@ -58,6 +58,8 @@ public struct LoopDevice: Hashable, Sendable {
     ) throws(SystemError) -> Configured {
         let backing = try OwnedDescriptor.open(file, readOnly ? .readOnly : .readWrite)
         let isDirect = takesDirectIO(file)
+        // Whoever reads the device reads ahead itself, and nothing else is to be read of the file.
+        if !isDirect { backing.adviseRandomReads() }
         let control = try OwnedDescriptor.open("/dev/loop-control", .readWrite)
         // Somebody else may take the free device between the two calls: then the next one.
         for _ in 0..<64 {

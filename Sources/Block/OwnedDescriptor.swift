@@ -164,6 +164,11 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         _ = posix_fadvise(descriptor.rawValue, 0, 0, POSIX_FADV_DONTNEED)
     }
 
+    /// Has the kernel read what it is asked for, and nothing ahead of it (POSIX_FADV_RANDOM).
+    func adviseRandomReads() {
+        _ = posix_fadvise(descriptor.rawValue, 0, 0, POSIX_FADV_RANDOM)
+    }
+
     /// Has the kernel start reading a range into the page cache (POSIX_FADV_WILLNEED).
     ///
     /// The kernel takes no more at a time than the device's readahead, and drops the rest silently;

@@ -22,7 +22,8 @@ extension SessionsError {
         case .unsuitable, .configuration, .ambiguousLabel: .usage
         case .noSuchDevice, .notActivated, .noSuchSession, .noSuchFile, .missingDirectory: .noInput
         case .busy: .busy
-        case .invalidSession, .damagedRecord, .damagedStore, .damagedChunks, .brokenChain,
+        case .invalidSession, .damagedRecord, .damagedStore, .damagedView, .damagedChunks,
+            .brokenChain,
             .otherDevice, .notRestored, .changedMeanwhile, .notDeletable:
             .damaged
         case .notRoot, .noPassword, .wrongPassword, .passfile: .denied

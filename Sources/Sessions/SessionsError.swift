@@ -37,6 +37,8 @@ public enum SessionsError: Error, Sendable {
     case archiveStopped(session: String)
     /// A session's store or archive is damaged.
     case damagedStore(session: String, reason: String)
+    /// Something that is looked at needs a part of a session's data that is damaged.
+    case damagedView(session: String, reason: String)
     /// Some of a session's data is damaged or can't be read, and the rest can be restored without it.
     case damagedChunks(session: String, reason: String)
     /// The device isn't as the chain's last session left it.
@@ -112,6 +114,9 @@ extension SessionsError: CustomStringConvertible {
             "\(path): \(reason); put it back from a backup, or move it away to go on without it"
         case .damagedStore(let session, let reason):
             "session \(session): its data is damaged: \(reason); nothing was written"
+        case .damagedView(let session, let reason):
+            "session \(session): some of its data is damaged, and this takes it: \(reason); what lies "
+                + "elsewhere can be looked at"
         case .damagedChunks(let session, let reason):
             "session \(session): its data is damaged: \(reason); nothing was written; "
                 + "`dmsnap restore --skip-damaged` restores the rest"

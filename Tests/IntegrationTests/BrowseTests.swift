@@ -160,21 +160,96 @@ extension IntegrationTests {
                 try await rig.activate()
                 let session = try await rig.mounted("head -c 40M /dev/urandom > a")
                 try await rig.archived(session)
-                let pid = try await sh(
+                try await sh(
                     """
-                    dmsnap browse \(session.name) \(rig.directory)/view > /dev/null 2>&1 & pid=$!
-                    for i in $(seq 500); do ls \(rig.base)/.views/*/unpacked 2> /dev/null && break; sleep 0.02; done > /dev/null
-                    kill -STOP $pid; echo $pid
+                    dmsnap browse \(session.name) \(rig.directory)/view > /dev/null 2>&1 &
+                    for i in $(seq 500); do
+                        grep -qse '^dmsnapview-.*-then' /sys/block/dm-*/dm/name && break; sleep 0.02
+                    done
+                    pkill -STOP -f '^[^ ]*dmsnap browse'
                     """)
                 try await Dmsnap.refuses(
                     ["deactivate", rig.device, "--passfile", Dmsnap.passfile], status: 75,
-                    saying: ["looks into"])
+                    saying: ["look"])
                 #expect(try await rig.status().state == "armed")
-                try await sh("kill -CONT \(pid)")
+                try await sh("pkill -CONT -f '^[^ ]*dmsnap browse'")
                 try await eventually("it is there") {
                     Machine.isMounted(below: "\(rig.directory)/view")
                 }
                 try await Dmsnap.must(["browse", "--stop", "\(rig.directory)/view"])
+            }
+        }
+
+        @Test(
+            "One file out of a large session takes little to read, also where it is compressed and damaged"
+        )
+        func packed() async throws {
+            try await Rig.with(.image, size: 128 << 20) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device); mkdir \(rig.directory)/view")
+                try await sh(
+                    """
+                    mount -o loop \(rig.device) \(rig.mountPoint); cd \(rig.mountPoint)
+                    head -c 80M /dev/urandom > large; echo was > small; cp large \(rig.directory)
+                    cd /; umount \(rig.mountPoint)
+                    """)
+                try await eventually("the loop device is gone") {
+                    !Machine.loopDevices.contains { $0.hasSuffix(rig.file) }
+                }
+                try await rig.activate()
+                let view = "\(rig.directory)/view"
+                let out = "\(rig.directory)/out"
+                func copy(_ session: String) async throws {
+                    let mebibytes = try await sh(
+                        """
+                        rm -f \(out); sync; echo 3 > /proc/sys/vm/drop_caches
+                        disk=/sys/class/block/$(basename $(findmnt -nvo SOURCE -T \(rig.base)))/stat
+                        set -- $(cat $disk); was=$3
+                        dmsnap copy \(session) small \(out) > /dev/null
+                        set -- $(cat $disk); echo $((($3 - was) / 2048))
+                        """)
+                    #expect(try await sh("cat \(out)") == "was")
+                    #expect(try #require(Int(mebibytes)) <= 10, "MiB read of 80")
+                }
+                try await rig.mount()
+                try await sh(
+                    "cd \(rig.mountPoint); shred -n 1 large; echo is > small; sync -f \(rig.mountPoint)"
+                )
+                let name = try #require(try await rig.status().session)
+                try await copy(name)
+                try await rig.unmount()
+                let session = try #require(try await rig.sessions().last)
+                #expect(session.name == name)
+                try await rig.archived(session)
+                try await copy(name)
+
+                // A bit of it: all else is shown.
+                let archive = "\(session.directory)/chunks.dmsz"
+                let damage = try OwnedDescriptor.open(FilePath(archive), .readWrite)
+                let byte = try damage.read(count: 1, at: 50_000_000)[0]
+                try damage.write([byte ^ 4], at: 50_000_000)
+                try await copy(name)
+                try await sh("rm \(out)")
+                try await Dmsnap.refuses(
+                    ["copy", name, "large", out], status: 65, saying: [archive, "chunks"])
+                try await Dmsnap.must(["browse", name, view])
+                #expect(try await sh("cat \(view)/small") == "was")
+                #expect(try await sh("cat \(view)/large > /dev/null 2>&1 || echo error") == "error")
+                try damage.write([byte], at: 50_000_000)
+                try await sh("cmp \(view)/large \(rig.directory)/large; umount \(view)")
+                try await eventually("its process ends") {
+                    try await sh("pgrep -f '^[^ ]*dmsnap browse' || :").isEmpty
+                }
+                // With its process gone nothing is read that was compressed, and nothing waits.
+                try await Dmsnap.must(["browse", name, view])
+                try await sh(
+                    """
+                    pkill -9 -f '^[^ ]*dmsnap browse'; echo 3 > /proc/sys/vm/drop_caches
+                    ! cmp \(view)/large \(rig.directory)/large 2> /dev/null; umount \(view)
+                    """)
+                try await eventually("the kernel takes it away") {
+                    views().isEmpty && !Machine.loopDevices.contains("/")
+                }
+                try await rig.restore(session)
             }
         }
 

@@ -52,7 +52,7 @@ struct ComposedStore {
     func prove(_ device: borrowing OwnedDescriptor) throws {
         let entries = union.exceptions.entries
         let chunk = union.chunkSize.bytes.bytes
-        var numbers = Array(stride(from: 0, to: entries.count, by: max(1, entries.count / 64)))
+        var numbers = Array(stride(from: 0, to: entries.count, by: max(1, entries.count / 16)))
         if let last = entries.indices.last { numbers.append(last) }
         for number in numbers {
             let offset = entries[number].originChunk * chunk

@@ -60,7 +60,7 @@ extension Viewer {
 
     /// Runs `body` with a view, and returns when the kernel has taken that away, whatever came of it.
     ///
-    /// - Throws: `damagedStore` where it failed and something that was kept couldn't be read, and else what
+    /// - Throws: `damagedView` where it failed and something that was kept couldn't be read, and else what
     ///   it throws.
     public func using<Result>(
         _ view: View, of session: Session, _ body: () throws -> Result
@@ -68,9 +68,7 @@ extension Viewer {
         let result = Swift.Result { try body() }
         try end(view)
         if case .failure = result, let damage = view.damage {
-            throw SessionsError.damagedStore(
-                session: session.record.name.text,
-                reason: "the old contents can't be read: \(damage)")
+            throw SessionsError.damagedView(session: session.record.name.text, reason: damage)
         }
         return try result.get()
     }
