@@ -149,6 +149,9 @@ extension SessionsError: CustomStringConvertible {
             "dmsnap monitor could not be started, so no mount would be noticed: \(reason)"
         case .interrupted(let session, let device, let detail, let advice):
             "\(device): restoring session \(session) was stopped: \(detail); \(advice)"
+        case .deviceMapper(let error) where error.operation == .udev:
+            "udev didn't answer within half a minute: see whether it runs, and what it is at "
+                + "(`systemctl status systemd-udevd`); then give the same command again"
         case .deviceMapper(let error):
             "\(error); see the kernel's log (dmesg) for its reason"
         case .system(let error):

@@ -250,6 +250,10 @@ extension IntegrationTests {
                     views().isEmpty && !Machine.loopDevices.contains("/")
                 }
                 try await rig.restore(session)
+                // It goes while it is looked into.
+                try await Dmsnap.must(["browse", name, view])
+                try await Dmsnap.must(["delete", name])
+                try await sh("cmp \(view)/large \(rig.directory)/large; umount \(view)")
             }
         }
 

@@ -79,7 +79,10 @@ final class Workshop {
         }
         var served: ServedFile?
         if packed > 0 {
-            let first = try UnionSource(RestorePlan(sources: Array(plan.sources[..<packed])))
+            // As long as it is looked into sessions come and go.
+            let first = try UnionSource(
+                RestorePlan(
+                    sources: plan.sources[..<packed].map { ($0 as? HeldSource)?.released ?? $0 }))
             let file = try serve(first)
             sources.insert(first, at: 0)
             parts.insert(try attach(file, sector), at: 0)

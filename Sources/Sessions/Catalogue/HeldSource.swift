@@ -13,6 +13,9 @@ final class HeldSource: ChunkSource {
         self.hold = hold
     }
 
+    /// The same, and the session may go meanwhile: what is open can be read until it is closed.
+    var released: any ChunkSource { source }
+
     var path: FilePath { source.path }
     var exceptions: ExceptionTable { source.exceptions }
     var plainDescriptor: Int32 { source.plainDescriptor }
