@@ -70,8 +70,9 @@ unit: tests units ## Run the tests that need no device-mapper and no root.
 integration: stage tests ## Run the tests on the kernel's own device-mapper, in User-Mode Linux.
 	Tests/integrate $(SUITE)
 
-soak: stage tests ## Cut the power at every moment of recorded workloads (hours; DMSNAP_CUTS=N for a part).
+soak: stage tests ## Cut the power at every moment of recorded workloads, then live 300 lives (hours; DMSNAP_CUTS=N for a part).
 	Tests/soak
+	[ -n "$$DMSNAP_CUT" ] || DMSNAP_LIVES=0 DMSNAP_REAL_LIVES=$${DMSNAP_REAL_LIVES:-300} Tests/lives
 
 lives: stage tests ## Live random lives of a device (hours; DMSNAP_LIVES=N simulated, DMSNAP_REAL_LIVES=N not).
 	Tests/lives
