@@ -31,7 +31,7 @@ extension IntegrationTests {
         /// must last until `close` has taken it down again.
         private func isOneSession(
             _ rig: Rig, open: String, device: String, close: String
-        ) async throws -> Dmsnap.Session {
+        ) async throws -> any NamedSession {
             let before = rig.directories()
             try await sh(open)
             try await eventually("a session is open") { !rig.openSessions().isEmpty }
@@ -111,7 +111,7 @@ extension IntegrationTests {
                 try await sh(
                     "modprobe raid1; mkdir -p /etc/mdadm/mdadm.conf.d; echo AUTO -all > \(settings)"
                 )
-                let session: Dmsnap.Session
+                let session: any NamedSession
                 do {
                     session = try await isOneSession(
                         rig,

@@ -46,7 +46,7 @@ extension IntegrationTests {
             try await sh("dmsetup table \(quoted(rig.path())) | cut -d' ' -f3")
         }
 
-        private func online(_ session: Dmsnap.Session) -> [String] {
+        private func online(_ session: any NamedSession) -> [String] {
             ["restore", "--session", session.name, "--online"]
         }
 
@@ -90,7 +90,7 @@ extension IntegrationTests {
 
         /// An I/O error stops the merge and is told; mended and assembled, it goes on to its end.
         private func failing(
-            _ rig: Rig, _ session: Dmsnap.Session, until before: String
+            _ rig: Rig, _ session: any NamedSession, until before: String
         ) async throws {
             let sessions = rig.directories().count
             try await delay(rig, milliseconds: 700)

@@ -74,7 +74,7 @@ extension IntegrationTests {
                 try await sh("\(make) \(rig.device)")
                 try await rig.activate(["--chunk-size", "4K"])
                 var checksums: [String] = []
-                var sessions: [Dmsnap.Session] = []
+                var sessions: [MadeSession] = []
                 for number in 0..<3 {
                     checksums.append(try await rig.checksum())
                     sessions.append(
@@ -115,7 +115,7 @@ extension IntegrationTests {
                     """)
                 try await rig.activate(["--chunk-size", "4K"])
                 var checksums: [String: String] = [:]
-                var sessions: [Dmsnap.Session] = []
+                var sessions: [MadeSession] = []
                 for number in 0..<5 {
                     let checksum = try await rig.checksum()
                     sessions.append(

@@ -26,7 +26,7 @@ extension IntegrationTests {
         /// Three sessions, and what the device was before each and is after the last.
         private func chain(
             _ rig: Rig, make: String, megabytes: Int
-        ) async throws -> (sessions: [Dmsnap.Session], checksums: [String]) {
+        ) async throws -> (sessions: [MadeSession], checksums: [String]) {
             // What is overwritten can't be compressed: the archives have several pieces. btrfs overwrites
             // what nobody uses any more.
             if make.contains("btrfs") {
@@ -35,7 +35,7 @@ extension IntegrationTests {
             try await sh("\(make) \(rig.device)")
             try await rig.activate(["--chunk-size", "4K"])
             try await rig.mounted("head -c \(megabytes)M /dev/urandom > noise")
-            var sessions: [Dmsnap.Session] = []
+            var sessions: [MadeSession] = []
             var checksums = [try await rig.checksum()]
             for number in 0..<3 {
                 sessions.append(

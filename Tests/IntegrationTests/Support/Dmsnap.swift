@@ -1,6 +1,18 @@
 import FoundationEssentials
 import Testing
 
+/// A session that a test means.
+protocol NamedSession {
+    var name: String { get }
+    /// Its directory's path.
+    var directory: String { get }
+}
+
+/// A session whose directory a test has seen, and of which nothing was asked of the program yet.
+struct MadeSession: NamedSession, Equatable {
+    let name, directory: String
+}
+
 /// The installed `dmsnap`, as a user calls it.
 enum Dmsnap {
     static let program = "/usr/sbin/dmsnap"
@@ -30,7 +42,7 @@ enum Dmsnap {
     }
 
     /// What `sessions --json` prints of a session.
-    struct Session: Decodable, Equatable {
+    struct Session: NamedSession, Decodable, Equatable {
         let name: String
         let directory: String
         let device: String

@@ -193,7 +193,7 @@ struct Rig {
         try await Dmsnap.sessions(of: device)
     }
 
-    func restore(_ session: Dmsnap.Session, _ options: [String] = []) async throws {
+    func restore(_ session: any NamedSession, _ options: [String] = []) async throws {
         try await Dmsnap.must(["restore", "--session", session.name] + options)
     }
 
@@ -223,17 +223,17 @@ struct Rig {
 
     /// Mounts, runs a shell script in the mount, unmounts; gives the session that this made.
     @discardableResult
-    func mounted(_ script: String) async throws -> Dmsnap.Session {
+    func mounted(_ script: String) async throws -> MadeSession {
         let before = Set(directories())
         try await mount()
         try await sh("cd \(mountPoint); \(script); sync")
         try await unmount()
-        let made = directories().first { !before.contains($0) }
-        return try #require(try await sessions().first { $0.name == made })
+        let made = try #require(directories().first { !before.contains($0) })
+        return MadeSession(name: made, directory: "\(base)/\(made)")
     }
 
     /// Waits until the monitor has made a session's archive and given its store up.
-    func archived(_ session: Dmsnap.Session) async throws {
+    func archived(_ session: any NamedSession) async throws {
         let directory = FilePath(session.directory)
         try await eventually("session \(session.name) is archived", within: 60) {
             Files.exists(directory.appending("chunks.dmsz"))
