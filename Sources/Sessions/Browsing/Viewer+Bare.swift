@@ -20,7 +20,8 @@ extension Viewer {
             control: RestoreControl())
         try refuseUsed(path, device)
         let before = moment == .beginning ? try bare.ground(path, nil) : nil
-        let sources = try restorer.sources(of: before?.route.members ?? [])
+        let sources = try restorer.sources(
+            of: before?.route.members ?? [], cacheBytes: Self.cacheBytes)
         let names = ViewNames(owner: session.record.activation)
         let base =
             session.isForeign

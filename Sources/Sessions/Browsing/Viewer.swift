@@ -14,6 +14,9 @@ import SystemPackage
 public struct Viewer: Sendable {
     let lifecycle: Lifecycle
 
+    /// For what a view has decompressed.
+    static let cacheBytes = 64 << 20
+
     var restorer: Restorer { Restorer(lifecycle: lifecycle) }
     var stack: Stack { lifecycle.stack }
     var kernel: any Kernel { lifecycle.kernel }
@@ -117,7 +120,8 @@ public struct Viewer: Sendable {
         let lifted = try restorer.lift(obstacles, session, request)
         try refuseUncaptured(activation, session)
         let closed = try restorer.sources(
-            of: route.members.filter { $0.record.name != activation.session })
+            of: route.members.filter { $0.record.name != activation.session },
+            cacheBytes: Self.cacheBytes)
         let (passing, taken) = try passing(of: activation, names, workshop, freezing: false)
         return Ground(
             moment: .beginning, state: state(of: activation, taken),

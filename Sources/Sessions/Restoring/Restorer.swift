@@ -165,10 +165,11 @@ struct Restorer: Sendable {
     }
 
     /// What each session kept.
-    func sources(of members: [Session]) throws -> [any ChunkSource] {
-        // The archives of a long chain share what one may have.
-        let cacheBytes = (8 << 20) / max(members.count, 1)
-        return try members.map { try catalogue.chunkSource(of: $0, cacheBytes: cacheBytes) }
+    /// - Parameter cacheBytes: what the archives share for decompressed blocks; more where they are not read
+    ///   in order.
+    func sources(of members: [Session], cacheBytes: Int = 8 << 20) throws -> [any ChunkSource] {
+        let each = cacheBytes / max(members.count, 1)
+        return try members.map { try catalogue.chunkSource(of: $0, cacheBytes: each) }
     }
 
     /// Reads and checks everything that will be written; nothing is.
