@@ -21,6 +21,7 @@ struct Host: AsyncParsableCommand {
             try await sh(Self.script(contents, store))
             results.measurements += try await archive(contents, store)
             results.measurements.append(try await restore(contents, store))
+            results.measurements.append(try await union(contents, store))
             try await sh("rm -f \(store) \(store).gz \(directory)/archive* \(directory)/image")
         }
         results.figures = try await figures()
@@ -128,6 +129,35 @@ struct Host: AsyncParsableCommand {
             })
     }
 
+    /// What merging a session into the one before it takes: both have three fifths of the file, a fifth of it in
+    /// common.
+    private func union(_ contents: String, _ store: String) async throws -> Measurement {
+        let parts = [("older", 0.0...0.6), ("younger", 0.4...1.0)].map { name, share in
+            (path: FilePath("\(directory)/archive-\(name)"), share: share)
+        }
+        for part in parts {
+            try ArchiveFiles.create(
+                source: PlainFile(store, part.share), metadata: "{}", at: part.path)
+        }
+        func readers() throws -> [ArchiveReader] {
+            try parts.map { try ArchiveReader(path: $0.path) }
+        }
+        return try await compare(
+            Measurement(
+                what: "union of two archives", contents: contents,
+                against: "read and check both", wanted: 0.8),
+            rounds: Self.rounds,
+            ours: {
+                try await sh("rm -f \(directory)/archive; sync")
+                return try await timed {
+                    try ArchiveFiles.create(
+                        source: UnionSource(RestorePlan(sources: readers())), metadata: "{}",
+                        at: FilePath("\(directory)/archive"))
+                }
+            },
+            theirs: { try await timed { for one in try readers() { _ = try one.verify() } } })
+    }
+
     /// Memory at 16 million exceptions, and the cost of one exception at every magnitude.
     private func figures() async throws -> [Figure] {
         var figures: [Figure] = []
@@ -161,19 +191,22 @@ struct Host: AsyncParsableCommand {
     }
 }
 
-/// Every chunk of a file, of 4 KiB each, as if all of them had been overwritten.
+/// Chunks of a file, of 4 KiB each, as if all of them had been overwritten.
 final class PlainFile: ChunkSource {
     let path: FilePath
     let exceptions: ExceptionTable
     private let file: OwnedDescriptor
 
-    init(_ text: String) throws {
+    /// - Parameter share: which part of the file; all of it is 0 to 1.
+    init(_ text: String, _ share: ClosedRange<Double> = 0...1) throws {
         path = FilePath(text)
         file = try OwnedDescriptor.open(path, .readOnly)
         let size = try file.size()
         let count = size.bytes / 4096
+        let chunks =
+            UInt64(Double(count) * share.lowerBound)..<UInt64(Double(count) * share.upperBound)
         exceptions = try ExceptionTable(
-            (0..<count).map { ExceptionEntry(originChunk: $0, storedChunk: $0) },
+            chunks.map { ExceptionEntry(originChunk: $0, storedChunk: $0) },
             chunkSize: ChunkSize(ByteCount(4096)), originSize: size, storedChunks: count)
     }
 

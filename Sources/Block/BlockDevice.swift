@@ -65,6 +65,12 @@ public struct BlockDevice: Sendable {
         hardwareIdentity = Self.hardwareIdentity(number)
     }
 
+    /// Whether the hardware, or a lower layer, says who a device is. A partition's number alone says nothing:
+    /// the first partition of every disk without a serial number has the same.
+    public static func isMarked(_ hardwareIdentity: [String]) -> Bool {
+        hardwareIdentity.contains { !$0.hasPrefix(partitionMark) }
+    }
+
     /// How many writes the device has completed since it appeared, as asked for now: a number that
     /// stays the same says that nobody wrote, whoever has it open. See `Sysfs.writesCompleted`.
     public var writesCompleted: UInt64? { Sysfs.writesCompleted(by: number) }

@@ -10,6 +10,8 @@ public enum DeviceUse: Hashable, Sendable {
     case holder(String)
     /// One of several devices of a mounted file system, by its UUID.
     case member(String)
+    /// The same disk is used by another path to it, as this device.
+    indirect case otherPath(String, DeviceUse)
 
     /// For messages: `it is mounted on /srv`.
     public var description: String {
@@ -18,6 +20,7 @@ public enum DeviceUse: Hashable, Sendable {
         case .swap: "it is swapped on"
         case .holder(let name): "the device \(name) is built on it"
         case .member(let uuid): "it is one of the devices of the mounted file system \(uuid)"
+        case .otherPath(let path, let use): "by its other path \(path): \(use.description)"
         }
     }
 }

@@ -129,6 +129,15 @@ void clinux_catch_interrupts(void) {
 
 int clinux_interrupted(void) { return interrupted; }
 
+void clinux_hold_interrupts(int held) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(held ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 int clinux_watch_names(const char *directory) {
     int fd = clinux_above_standard(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     if (fd < 0) return -1;

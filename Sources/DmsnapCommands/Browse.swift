@@ -94,6 +94,9 @@ struct LookingOptions: ParsableArguments {
 extension SnapshotService {
     /// A view, and what has to be known of it on standard error.
     func viewed(_ request: RestoreRequest, _ moment: View.Moment = .beginning) throws -> View {
+        // Killed in the middle it would leave udev's cookie.
+        clinux_hold_interrupts(1)
+        defer { clinux_hold_interrupts(0) }
         let view = try viewer.view(request, moment)
         Output.diagnoseView(request.session, overridden: view.overridden, view.conditions)
         return view

@@ -132,6 +132,13 @@ extension IntegrationTests {
                 try await rig.activate()
                 let session = try await rig.mounted("head -c 5M /dev/urandom > a")
                 let view = "\(rig.directory)/view"
+                // An interrupt ends it between two changes.
+                for delay in ["0.2", "0.5", "0.8"] {
+                    try await sh(
+                        "timeout -s INT \(delay) dmsnap copy \(session.name) a \(rig.directory)/a || :"
+                    )
+                    #expect(Machine.cookies.isEmpty)
+                }
                 for delay in ["0.15", "0.3", "0.45", "0.6", "0.8", "1.1"] {
                     try await sh(
                         """

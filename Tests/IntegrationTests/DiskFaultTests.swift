@@ -209,6 +209,17 @@ extension IntegrationTests.Faults {
             try await sh("umount \(rig.mountPoint)")
             try await Dmsnap.refuses(
                 ["restore", "--session", second.name], status: 65, saying: ["--accept-writes"])
+            // In use by one path is in use by the other.
+            try await rig.deactivate()
+            try await sh("mount \(other) \(rig.mountPoint)")
+            for command in [
+                ["restore", "--session", first.name, "--accept-writes"],
+                ["activate", rig.device, "--passfile", Dmsnap.passfile],
+            ] {
+                try await Dmsnap.refuses(
+                    command, status: 75, saying: ["other path \(other)", rig.mountPoint])
+            }
+            try await sh("umount \(rig.mountPoint)")
         }
     }
 

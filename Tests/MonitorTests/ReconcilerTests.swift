@@ -343,7 +343,9 @@ import Testing
         let world = try World()
         let disk = try world.disk("sda", hardware: ["wwid:naa.1"])
         try world.activate(disk)
-        let bytes = try world.kernel.bytes(of: disk)
+        var bytes = try world.kernel.bytes(of: disk)
+        // What is mounted has more in memory than is on the disk.
+        bytes[5000] ^= 1
         let other = try world.kernel.addDisk("sdb", bytes, hardware: ["wwid:naa.1"])
         let stranger = try world.kernel.addDisk("sdc", bytes, hardware: ["wwid:naa.2"])
         let watcher = try Watcher(world)

@@ -166,6 +166,28 @@ import Testing
         #expect(world.kernel.calls == [])
     }
 
+    @Test("A disk that is mounted by another path to it is refused, one that only says so isn't")
+    func mountedByOtherPath() throws {
+        for isSame in [true, false] {
+            let world = try World()
+            let disk = try world.disk("sda", hardware: ["wwid:naa.1"])
+            var bytes = try world.kernel.bytes(of: disk)
+            // What is mounted has much in memory that is not on the disk yet.
+            bytes[5000] ^= 1
+            if !isSame { for index in bytes.indices.dropFirst(8192) { bytes[index] ^= 1 } }
+            let other = try world.kernel.addDisk("sdb", bytes, hardware: ["wwid:naa.1"])
+            world.kernel.mountDisk(other, at: "/srv")
+            var error: SessionsError?
+            do { try world.activate(disk) } catch let refusal as SessionsError { error = refusal }
+            #expect((error == nil) == !isSame)
+            if isSame {
+                #expect(error?.exitStatus == .busy)
+                let text = error?.description ?? ""
+                #expect(text.contains("/srv") && text.contains("sdb"))
+            }
+        }
+    }
+
     @Test("A read-only disk, an empty image and a directory are refused with the reason")
     func unsuitable() throws {
         let world = try World()

@@ -100,6 +100,8 @@ int clinux_termination_fd(void);
 // Sets a flag on SIGINT and SIGTERM instead of dying; `clinux_interrupted` tells whether one came.
 void clinux_catch_interrupts(void);
 int clinux_interrupted(void);
+// What would end the program, for this thread alone: held back, or let through again, whatever has come.
+void clinux_hold_interrupts(int held);
 
 // A descriptor that becomes readable when a file is renamed into `directory` or removed from it
 // (inotify(7)), or -1.

@@ -49,7 +49,7 @@ extension Viewer {
                 return uses.isEmpty || !uses.allSatisfy(isView)
             }.map { "it is attached to \($0)" }
         case .blockDevice:
-            let uses = try stack.uses(of: kernel.blockDevice(path).number)
+            let uses = try lifecycle.finder.uses(of: kernel.blockDevice(path))
             use = uses.first { !isView($0) }?.description
         default:
             throw SessionsError.unsuitable(
@@ -63,6 +63,7 @@ extension Viewer {
     }
 
     private func isView(_ use: DeviceUse) -> Bool {
+        if case .otherPath(_, let use) = use { return isView(use) }
         guard case .holder(let name) = use else { return false }
         return ByteText(name).hasPrefix(ByteText(MapperNames.viewPrefix))
     }

@@ -32,7 +32,8 @@ struct DeviceFinder: Sendable {
         return try asSessionsError {
             try activations.first { try isSame($0, status) }
                 ?? (status.kind == .blockDevice
-                    ? activations.first { isOtherPath(FilePath(device), to: $0) } : nil)
+                    ? activations.first { isOtherPath(FilePath(device), to: $0, isUsed: false) }
+                    : nil)
         }
     }
 

@@ -86,18 +86,49 @@ extension DeviceFinder {
                 + "), and nothing tells them apart")
     }
 
-    /// Whether a device is another path to an activated disk: the hardware says that it is the same, and both
-    /// show the same contents. Another disk with the same serial number doesn't.
-    func isOtherPath(_ path: FilePath, to activation: Activation) -> Bool {
-        guard activation.kind == .block, activation.identity.isMarked,
-            let own = try? stack.source(activation), let other = try? kernel.blockDevice(path),
-            other.number != own.number, other.size == activation.size,
-            other.hardwareIdentity == activation.identity.hardware
+    /// Whether a device is another path to an activated disk.
+    ///
+    /// - Parameter isUsed: whether it is mounted, or under another device.
+    func isOtherPath(_ path: FilePath, to activation: Activation, isUsed: Bool) -> Bool {
+        guard activation.kind == .block, let own = try? stack.source(activation),
+            let disk = try? kernel.blockDevice(own.path)
+        else { return false }
+        return isOtherPath(path, to: disk, isUsed: isUsed)
+    }
+
+    /// What uses a block device, also by other paths to the disk, of which the kernel doesn't know that they
+    /// are the same.
+    func uses(of block: BlockDevice) throws(SessionsError) -> [DeviceUse] {
+        let uses = try stack.uses(of: block.number)
+        guard uses.isEmpty, BlockDevice.isMarked(block.hardwareIdentity) else { return uses }
+        for path in kernel.blockDevices() {
+            guard let number = try? kernel.status(path).deviceNumber, number != block.number,
+                kernel.size(of: number) == block.size,
+                let use = try stack.uses(of: number).first,
+                isOtherPath(path, to: block, isUsed: true)
+            else { continue }
+            return [.otherPath(path.string, use)]
+        }
+        return []
+    }
+
+    /// The hardware says that it is the same disk, and both show the same contents. Another disk with the same
+    /// serial number doesn't, nor a copy that was changed.
+    ///
+    /// What is used is read with what its user has not written yet; there it is enough that most is the same.
+    private func isOtherPath(_ path: FilePath, to disk: BlockDevice, isUsed: Bool) -> Bool {
+        guard BlockDevice.isMarked(disk.hardwareIdentity),
+            let other = try? kernel.blockDevice(path), other.number != disk.number,
+            other.size == disk.size, other.hardwareIdentity == disk.hardwareIdentity
         else { return false }
         // More than once: somebody may be writing to it.
         return (0..<3).contains { _ in
-            guard let one = try? kernel.fingerprint(own.path, samples: true) else { return false }
-            return one == (try? kernel.fingerprint(path, samples: true))
+            guard let one = try? kernel.fingerprint(disk.path, samples: true),
+                let two = try? kernel.fingerprint(path, samples: true)
+            else { return false }
+            if !isUsed { return one == two }
+            return one.contents.type == two.contents.type && one.contents.uuid == two.contents.uuid
+                && one.differences(from: two).count * 4 <= one.places.count + one.samples.count
         }
     }
 

@@ -69,7 +69,7 @@ struct Examination {
     }
 
     private func refuseUsed(_ block: BlockDevice) throws {
-        if let use = try stack.uses(of: block.number).first {
+        if let use = try finder.uses(of: block).first {
             throw busy(
                 use.description,
                 "unmount it first (or swap it off), or activate what is built on it")

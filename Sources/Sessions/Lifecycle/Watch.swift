@@ -165,7 +165,8 @@ public struct Observer: Sendable {
             guard !same.isEmpty, let uses = try? stack.uses(of: number), !uses.isEmpty else {
                 continue
             }
-            for activation in same where lifecycle.finder.isOtherPath(path, to: activation) {
+            for activation in same
+            where lifecycle.finder.isOtherPath(path, to: activation, isUsed: true) {
                 found[activation.id] = path.string
             }
         }

@@ -15,11 +15,8 @@ public struct SourceIdentity: Hashable, Sendable, Codable {
     /// The inode of an image file.
     public var inode: UInt64?
 
-    /// Whether the hardware, or a lower layer, says who it is. A partition's number alone says
-    /// nothing: the first partition of every disk without a serial number has the same.
-    var isMarked: Bool {
-        hardware.contains { !$0.hasPrefix(BlockDevice.partitionMark) }
-    }
+    /// Whether the hardware, or a lower layer, says who it is.
+    var isMarked: Bool { BlockDevice.isMarked(hardware) }
 }
 
 /// The sessions' directory: where it is, and what it is. The path alone may lead to what lies below a

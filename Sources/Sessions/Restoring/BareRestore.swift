@@ -129,7 +129,7 @@ struct BareRestore {
                 advice: "unmount it and detach it with `losetup -d \(loop)`, then restore")
         case .blockDevice:
             let block = try kernel.blockDevice(path)
-            if let use = try restorer.stack.uses(of: block.number).first {
+            if let use = try restorer.lifecycle.finder.uses(of: block).first {
                 throw SessionsError.busy(
                     device: device.text, reason: use.description,
                     advice: "end that, then restore")
