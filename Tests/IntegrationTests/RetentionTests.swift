@@ -84,6 +84,8 @@ extension IntegrationTests {
                             [ \(number) = 0 ] || rm -f \(number - 1)
                             """))
                 }
+                // What is just archived is in use.
+                for session in sessions { try await rig.archived(session) }
                 try await Dmsnap.must(["label", sessions[0].name, "the beginning"])
                 try await Dmsnap.must(["pin", "the beginning"])
                 try await Dmsnap.refuses(
