@@ -23,8 +23,7 @@ extension SessionsError {
         case .noSuchDevice, .notActivated, .noSuchSession, .noSuchFile, .missingDirectory: .noInput
         case .busy: .busy
         case .invalidSession, .damagedRecord, .damagedStore, .damagedView, .damagedChunks,
-            .brokenChain,
-            .otherDevice, .notRestored, .changedMeanwhile, .notDeletable:
+            .brokenChain, .otherDevice, .notRestored, .changedMeanwhile, .notDeletable:
             .damaged
         case .notRoot, .noPassword, .wrongPassword, .passfile: .denied
         case .noDeviceMapper: .noDeviceMapper

@@ -1,8 +1,8 @@
 import Block
 import SystemPackage
 
-/// The first byte chooses the type, the rest is the device's beginning, or where btrfs's is. Whatever the bytes are: no trap, and
-/// an inode has either no place or one of a sensible length.
+/// The first byte chooses the type, the rest is the device's beginning, or what lies where btrfs has its
+/// superblock. Whatever the bytes are: no trap, and an inode has either no place or one of a sensible length.
 enum FileSystemReading {
     private static let file = ScratchFile()
     private static let types = ["ext4", "xfs", "btrfs", "vfat"]

@@ -165,6 +165,7 @@ struct Restorer: Sendable {
     }
 
     /// What each session kept.
+    ///
     /// - Parameter cacheBytes: what the archives share for decompressed blocks; more where they are not read
     ///   in order.
     func sources(of members: [Session], cacheBytes: Int = 8 << 20) throws -> [any ChunkSource] {
