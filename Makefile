@@ -88,8 +88,8 @@ sanitize: ## Run the unit and simulation tests under the address and the thread 
 	Tests/sanitize
 
 test: setup check ## Do all set-up and pass every test.
-	@# None of these keeps all processors busy by itself: modules wait for those that they import.
-	@$(MAKE) --no-print-directory -j2 --output-sync FUZZ_SECONDS=3 tests fuzz
+	@$(MAKE) --no-print-directory tests
+	@# Neither keeps all processors busy by itself.
 	@$(MAKE) --no-print-directory -j2 --output-sync units stage
 	Tests/integrate
 

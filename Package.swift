@@ -184,6 +184,17 @@ let package = Package(
             name: "RestoreTests",
             dependencies: ["Block", "ExceptionStore", "Restore", "StoreTesting", system],
             swiftSettings: unoptimized),
+        // Readers' checks, for tests and for the fuzzer.
+        .target(
+            name: "HostileInput",
+            dependencies: [
+                "CZlib", "Block", "DeviceMapper", "ExceptionStore", "SessionArchive", "Sessions",
+                system,
+            ],
+            path: "Tests/HostileInput", swiftSettings: strict),
+        .testTarget(
+            name: "HostileInputTests", dependencies: ["HostileInput", "StoreTesting"],
+            swiftSettings: unoptimized),
         // The machine in the machine: User-Mode Linux, for tests and the demonstration.
         .target(
             name: "VirtualMachine", dependencies: [system], path: "Tests/VirtualMachine",
@@ -221,12 +232,8 @@ if Context.environment["DMSNAP_FUZZ"] != nil {
     package.targets += [
         .systemLibrary(name: "CFuzzer", path: "Tests/CFuzzer"),
         .executableTarget(
-            name: "Fuzz",
-            dependencies: [
-                "CFuzzer", "CZlib", "Block", "DeviceMapper", "ExceptionStore", "SessionArchive",
-                "Sessions", system,
-            ],
-            path: "Tests/Fuzz", swiftSettings: strict,
+            name: "Fuzz", dependencies: ["CFuzzer", "HostileInput"], path: "Tests/Fuzz",
+            swiftSettings: strict,
             // gold, the default, stumbles over the runtime's own main.
             linkerSettings: [.unsafeFlags(["-use-ld=lld"])]),
     ]

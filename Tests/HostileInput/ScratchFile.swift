@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import SystemPackage
 
 /// A file in memory that gets one input after another.
@@ -7,9 +8,13 @@ struct ScratchFile: Sendable {
     let path: FilePath
     private let descriptor: FileDescriptor
 
+    private static let made = Mutex<[FilePath]>([])
+
     /// Makes an empty file, removed when the program ends.
-    init() {
-        path = FilePath("/dev/shm/fuzz-\(getpid())")
+    ///
+    /// - Parameter name: to be told from the others of this process.
+    init(_ name: String) {
+        path = FilePath("/dev/shm/dmsnap-hostile-\(getpid())-\(name)")
         do {
             descriptor = try FileDescriptor.open(
                 path, .readWrite, options: [.create, .truncate, .closeOnExec],
@@ -17,8 +22,17 @@ struct ScratchFile: Sendable {
         } catch {
             fatalError("\(path): \(error)")
         }
-        // The fuzzer leaves by exit(), and no deinitializer runs.
-        atexit { _ = unsafe unlink("/dev/shm/fuzz-\(getpid())") }
+        Self.made.withLock { made in
+            // The fuzzer leaves by exit(), and no deinitializer runs.
+            if made.isEmpty { atexit { ScratchFile.removeAll() } }
+            made.append(path)
+        }
+    }
+
+    private static func removeAll() {
+        made.withLock { made in
+            for path in made { _ = unsafe unlink(path.string) }
+        }
     }
 
     /// Gives it these contents.

@@ -7,7 +7,7 @@ import SystemPackage
 /// given is one that can be sent; and of a head that is taken for one every piece has a length that a
 /// frame can have, and the name can be shown and be a directory's.
 enum TransferReading {
-    private static let scratch = ScratchFile()
+    private static let scratch = ScratchFile("transfer")
 
     static func check(_ bytes: [UInt8]) {
         scratch.fill(bytes)

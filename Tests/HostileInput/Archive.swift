@@ -5,7 +5,7 @@ import SystemPackage
 
 /// Whatever the bytes are: no trap, no memory beyond the limit, and what two readers say is the same.
 enum ArchiveReading {
-    private static let file = ScratchFile()
+    private static let file = ScratchFile("archive")
     private static let memoryLimit = ByteCount(1 << 20)
 
     static func check(_ bytes: [UInt8]) {

@@ -5,7 +5,7 @@ import SystemPackage
 /// The first 9 bytes are the origin's size and the chunk size that the store should have; the rest
 /// is the store. Whatever they are: no trap, and no table that breaks its rules.
 enum StoreReading {
-    private static let file = ScratchFile()
+    private static let file = ScratchFile("store")
 
     static func check(_ input: [UInt8]) {
         guard input.count >= 9 else { return }

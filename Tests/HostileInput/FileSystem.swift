@@ -4,7 +4,7 @@ import SystemPackage
 /// The first byte chooses the type, the rest is the device's beginning, or what lies where btrfs has its
 /// superblock. Whatever the bytes are: no trap, and an inode has either no place or one of a sensible length.
 enum FileSystemReading {
-    private static let file = ScratchFile()
+    private static let file = ScratchFile("filesystem")
     private static let types = ["ext4", "xfs", "btrfs", "vfat"]
     private static let size = 64 << 20
     /// Where btrfs has its first one.
