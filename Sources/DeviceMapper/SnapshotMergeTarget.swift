@@ -27,7 +27,9 @@ public struct SnapshotMergeTarget: Hashable, Sendable {
     /// - Parameter parameters: as a `snapshot`'s: `<origin> <COW device> P <chunk sectors>`; anything
     ///   else is not of our making and gives nil.
     public init?(parameters: String) {
-        guard let same = SnapshotTarget(parameters: parameters) else { return nil }
+        guard let same = SnapshotTarget(parameters: parameters), !same.outlastsOverflow else {
+            return nil
+        }
         self.init(origin: same.origin, store: same.store, chunk: same.chunk)
     }
 

@@ -11,28 +11,39 @@ public struct SnapshotTarget: Hashable, Sendable {
     public let store: DeviceNumber
     /// In sectors, a power of two.
     public let chunk: SectorCount
+    /// Whether a full store keeps what it has, and only what is new fails: for one that is written to. Without
+    /// it the kernel drops a full store, which a capturing one has to be: it has missed something.
+    public let outlastsOverflow: Bool
 
     /// A snapshot of `origin` in `store`.
-    public init(origin: DeviceNumber, store: DeviceNumber, chunk: SectorCount) {
+    public init(
+        origin: DeviceNumber, store: DeviceNumber, chunk: SectorCount,
+        outlastsOverflow: Bool = false
+    ) {
         self.origin = origin
         self.store = store
         self.chunk = chunk
+        self.outlastsOverflow = outlastsOverflow
     }
 
-    /// - Parameter parameters: `<origin> <COW device> P <chunk sectors>`, as `parameters` gives them;
-    ///   any other exception store, overflow support or feature is not of our making and gives nil.
+    /// - Parameter parameters: `<origin> <COW device> P|PO <chunk sectors>`, as `parameters` gives them;
+    ///   any other exception store or feature is not of our making and gives nil.
     public init?(parameters: String) {
         let words = parameters.split(separator: " ")
         guard words.count == 4, let origin = DeviceNumber(String(words[0])),
             let store = DeviceNumber(String(words[1])), let chunk = UInt64(words[3])
         else { return nil }
-        self.init(origin: origin, store: store, chunk: SectorCount(chunk))
+        self.init(
+            origin: origin, store: store, chunk: SectorCount(chunk),
+            outlastsOverflow: words[2] == "PO")
         if self.parameters != parameters { return nil }
     }
 
-    /// `P`: persistent, without overflow support. With it (`PO`) the kernel would keep a store that
-    /// writes to the *snapshot* overflowed; nobody writes to ours.
-    public var parameters: String { "\(origin) \(store) P \(chunk.sectors)" }
+    /// As in a table: `P` for persistent, `PO` with overflow support (Documentation/admin-guide/
+    /// device-mapper/snapshot.rst).
+    public var parameters: String {
+        "\(origin) \(store) \(outlastsOverflow ? "PO" : "P") \(chunk.sectors)"
+    }
 }
 
 /// The status of a `snapshot` or `snapshot-merge` target.

@@ -24,9 +24,30 @@ struct Activate: ParsableCommand {
     @Flag(help: "If it is in use, activate it when that ends.")
     var whenUnmounted = false
 
+    @Option(
+        help: """
+            capture: the device is written, and what is overwritten is kept, a session for every mount. \
+            overlay: the device is not written at all; what is written goes into a store in its place, until it \
+            is given up or committed.
+            """)
+    var mode: DeviceStatus.Mode = .capture
+
+    @Option(help: "With an overlay: when what was written is given up by itself.")
+    var restoreAt: RestoreAt?
+
     func validate() throws {
         _ = try device.required()
+        if mode == .capture, let restoreAt, restoreAt != .never {
+            throw ValidationError(
+                "--restore-at \(restoreAt) goes with --mode overlay only: add that")
+        }
+        if mode == .overlay, whenUnmounted {
+            throw ValidationError(
+                "--when-unmounted doesn't go with --mode overlay: unmount it, then activate it")
+        }
     }
+
+    private var overlay: RestoreAt? { mode == .overlay ? restoreAt ?? .never : nil }
 
     func run() throws {
         let name = try device.required()
@@ -53,10 +74,19 @@ struct Activate: ParsableCommand {
                     """)
             }
         } else {
-            outcome = try service.activate(name, chunkSize: chunk, directory: directory)
+            outcome = try service.activate(
+                name, chunkSize: chunk, directory: directory, overlay: overlay)
         }
         try MonitorLauncher.ensureRunning(service.layout)
         switch outcome {
+        case .activated(let activation) where activation.restoreAt != nil:
+            try Output.print(
+                """
+                \(Output.visible(activation.path)) is activated: mount \
+                \(Output.visible(service.path(of: activation))) in its place.
+                The device itself is not written any more: what is written goes into a store under \
+                \(Output.visible(activation.base.path)).
+                """)
         case .activated(let activation):
             let path = Output.visible(service.path(of: activation))
             try Output.print(

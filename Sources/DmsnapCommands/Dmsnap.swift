@@ -18,7 +18,8 @@ public struct Dmsnap: ParsableCommand {
         subcommands: [
             Activate.self, Deactivate.self, Status.self, Sessions.self, Show.self, Browse.self,
             Copy.self, Diff.self, Changes.self, Export.self, Send.self, Receive.self, Verify.self,
-            Restore.self, Checkpoint.self, Try.self, Label.self, Pin.self, Unpin.self, Delete.self,
+            Restore.self, Checkpoint.self, Try.self, Discard.self, Commit.self, SetVerb.self,
+            Label.self, Pin.self, Unpin.self, Delete.self,
             Prune.self, Passwd.self, Doctor.self, Assemble.self,
             MonitorVerb.self,
             SessionOpened.self, AfterArchive.self,
@@ -87,6 +88,7 @@ enum VerbFirst {
     static let valued: Set<String> = [
         "--dev", "--session", "--device", "--passfile", "--old-passfile", "--chunk-size",
         "--store-dir", "--stop", "--to", "--since", "--svg", "--from", "--label",
+        "--mode", "--restore-at",
     ]
 
     static func ordered(_ words: [String]) -> [String] {

@@ -7,7 +7,7 @@ struct Status: ParsableCommand {
         abstract: "Show the activated devices.",
         discussion: """
             STATE is armed (nothing mounted, capturing), open (a session), invalid (the store has \
-            missed writes), missing (the device or its tables are not there) or waiting (it is activated \
+            missed writes), overlay (what is written goes into a store in its place), missing (the device or its tables are not there) or waiting (it is activated \
             when it is unmounted).
             """)
 
@@ -54,6 +54,11 @@ struct Status: ParsableCommand {
             if let failure = merge.failure {
                 try Output.print("warning: \(Output.visible(failure))")
             }
+        }
+        for one in all where one.restoreAt != .never {
+            try Output.print(
+                "\(Output.visible(one.path)): what is written over it is given up at "
+                    + (one.restoreAt == .boot ? "the next boot" : "the last unmount"))
         }
         for one in all where one.leaving {
             try Output.print(

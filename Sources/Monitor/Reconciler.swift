@@ -20,7 +20,7 @@ struct Reconciler {
     static let probing: Duration = .milliseconds(50)
     /// How often to look at devices whose open count and fill nobody tells of.
     static let slow: Duration = .seconds(5)
-    /// How often to look how far an online restore is; the kernel sends no event at its end.
+    /// How often to look how far an online restore is, whose end is no event, or a store that is filling fast.
     static let merging: Duration = .seconds(1)
 
     let service: SnapshotService
@@ -30,6 +30,7 @@ struct Reconciler {
     private var held: [String: ContinuousClock.Instant] = [:]
     private var closing: [String: Int] = [:]
     private var stores: StoreWatch
+    var overlays: OverlayWatch
     private var complaints: [String: String] = [:]
     private var hasClosed = false
     private var isWaitingForNone = true
@@ -41,6 +42,7 @@ struct Reconciler {
         self.log = log
         self.writers = writers
         stores = StoreWatch(service: service, log: log)
+        overlays = OverlayWatch(service: service, log: log)
     }
 
     /// Looks at every activated device once, and does what is due.
@@ -152,7 +154,8 @@ struct Reconciler {
     private func breakChains(_ all: [Watched], isWoken: Bool) throws(SessionsError) {
         let written = writers.takeWritten()
         let otherWays = isWoken ? service.observer.otherWays(all) : [:]
-        for one in all {
+        // An overlay is held against the device itself when it is given up or committed.
+        for one in all where one.activation.state.overlay == nil {
             let known = one.activation.store.breach
             // What lies before the store's session says nothing of what comes into it.
             if known?.place == .inside { continue }
@@ -184,6 +187,7 @@ struct Reconciler {
     }
 
     private mutating func reconcile(_ one: Watched) throws(SessionsError) -> Next {
+        if one.activation.state.overlay != nil { return try tendOverlay(one) }
         try stores.look(one)
         if one.activation.isLeaving == true, one.uses.isEmpty, one.openCount == 0, one.merge == nil
         {
@@ -200,6 +204,17 @@ struct Reconciler {
         // Written to without a mount, and let go of: that is a session of its own.
         if one.openCount == 0, holdsWrites(one) { return try close(one) }
         return .after(Self.slow)
+    }
+
+    /// What is written is no session, and may go with the last unmount.
+    private mutating func tendOverlay(_ one: Watched) throws(SessionsError) -> Next {
+        let isFilling = overlays.look(one)
+        guard one.uses.isEmpty else { return .after(isFilling ? Self.merging : Self.slow) }
+        if one.activation.isLeaving == true, one.openCount == 0 { return try leave(one) }
+        guard one.activation.restoreAt == .unmount, holdsWrites(one) else {
+            return .after(Self.slow)
+        }
+        return try close(one)
     }
 
     /// An online restore is under way: sessions open as ever, and none is closed before its end.
@@ -277,6 +292,9 @@ struct Reconciler {
             try service.observer.announce(one, "closed")
         case .dropped:
             log.info("\(one.activation.name): a session without a write was dropped")
+            try service.observer.announce(one, "closed")
+        case .discarded:
+            log.info("\(one.activation.path): what was written over it is given up")
             try service.observer.announce(one, "closed")
         case .held:
             complain(

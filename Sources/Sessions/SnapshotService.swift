@@ -73,12 +73,14 @@ public struct SnapshotService: Sendable {
         try lifecycle.finder.claimant(of: device)
     }
 
-    /// Arms a block device or an image file: from its next mount on, every mount is a session.
+    /// Arms a block device or an image file: from its next mount on, every mount is a session; or, with an
+    /// overlay, is written over it.
     public func activate(
         _ device: String, chunkSize: ChunkSize? = nil, directory: FilePath? = nil,
-        taking loop: FilePath? = nil
+        taking loop: FilePath? = nil, overlay: RestoreAt? = nil
     ) throws(SessionsError) -> ActivationOutcome {
-        try lifecycle.activate(device, chunkSize: chunkSize, directory: directory, taking: loop)
+        try lifecycle.activate(
+            device, chunkSize: chunkSize, directory: directory, taking: loop, overlay: overlay)
     }
 
     /// Takes an activated device's tables down; gives the session that this closed, if it did.

@@ -11,6 +11,12 @@ extension SimulatedKernel {
         device.live?.type == SnapshotMergeTarget.type ? device.store : nil
     }
 
+    /// The store that has what was written to a device in its place; of a snapshot that nobody writes to, what
+    /// it captured.
+    func overlay(_ device: Mapped) -> SimulatedStore? {
+        device.live?.type == SnapshotTarget.type ? device.store : nil
+    }
+
     /// What the kernel's own threads do between two calls.
     func mergeOn() {
         guard mapped.values.contains(where: { merging($0) != nil }) else { return }
@@ -67,7 +73,7 @@ extension SimulatedKernel {
                 throw Errno.noSuchFileOrDirectory
             }
             var bytes = try allBytes(of: backing(of: number, "").0)
-            guard let store = merging(device) else { return bytes }
+            guard let store = merging(device) ?? overlay(device) else { return bytes }
             for entry in store.entries {
                 let start = entry.old * store.chunkBytes
                 let range = start..<min(start + store.chunkBytes, wholeSectors(bytes))

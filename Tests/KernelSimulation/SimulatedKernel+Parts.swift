@@ -54,7 +54,8 @@ extension SimulatedKernel {
     func shown(_ path: FilePath) throws(SystemError) -> OwnedDescriptor {
         guard
             let (name, _) = mapped.first(where: {
-                DeviceName($0.key)?.path == path.string && merging($0.value) != nil
+                DeviceName($0.key)?.path == path.string
+                    && (merging($0.value) != nil || overlay($0.value) != nil)
             }), let bytes = try? contents(ofMapped: name)
         else { return try reading(path) }
         let view = nodes.appending("merged-view")

@@ -139,6 +139,19 @@ extension SimulatedKernel {
                 try file.writeAll(toAbsoluteOffset: Int64(range.lowerBound), new)
             }
             let range = offset..<offset + bytes.count
+            if let store = overlay(device) {
+                guard store.isValid else { throw Errno.ioError }
+                for part in chunks(of: range, store.chunkBytes) {
+                    let chunk = part.lowerBound / store.chunkBytes
+                    try store.capture(chunk) {
+                        let whole = chunk * store.chunkBytes..<(chunk + 1) * store.chunkBytes
+                        return Array(old[whole.clamped(to: 0..<old.count)])
+                    }
+                    let new = Array(bytes[part.lowerBound - offset..<part.upperBound - offset])
+                    guard try store.write(new, at: part.lowerBound) else { throw Errno.ioError }
+                }
+                return
+            }
             guard let store = merging(device) else { return try writeOrigin(range) }
             // What is not back yet is written to the store, and no snapshot is told.
             for part in chunks(of: range, store.chunkBytes) {

@@ -39,6 +39,14 @@ final class Watcher {
 
     func set(holdPatience: Duration) { reconciler.holdPatience = holdPatience }
 
+    /// In the place of mount(8).
+    func set(makeReadOnly: @escaping (String) -> Void) {
+        reconciler.overlays.makeReadOnly = { directory in
+            makeReadOnly(directory)
+            return 0
+        }
+    }
+
     /// What was said since this was last asked, as `error: …`.
     func said() -> [String] { lines.take() }
 

@@ -7,8 +7,9 @@ import Testing
 
 @testable import Sessions
 
-/// The command that is run for each archive.
-@Suite struct AftercareTests {
+/// The command that is run for each archive: one after the other, since it is told by the environment, which is
+/// the process's.
+@Suite(.serialized) struct AftercareTests {
     /// A machine with an archived session of each of so many mounts, and a command.
     private final class Machine {
         let world: World

@@ -88,7 +88,7 @@ private final class Life {
         switch outcome {
         case .closed(let session): note(session)
         case .dropped: break
-        case .inUse, .held, .nothingToDo: throw Unexpected("\(outcome)")
+        case .inUse, .held, .nothingToDo, .discarded: throw Unexpected("\(outcome)")
         }
         armed = try now()
     }

@@ -75,6 +75,7 @@ public struct Viewer: Sendable {
             }
             try lifecycle.requireAssembled(activation, "then look into it")
             try lifecycle.merger.refuse(activation, "then look into it")
+            try lifecycle.refuseOverlay(activation, "then look into it")
             return try body(activation, names, workshop)
         }
         return (names, workshop, ground)

@@ -65,13 +65,21 @@ struct Stack: Sendable {
         }
     }
 
-    /// What the kernel says of store `number` now; nil if its snapshot isn't loaded.
+    /// What the kernel says of store `number` now; nil if its snapshot isn't loaded. Of an overlay it is the
+    /// one that is written to.
     func status(
         _ activation: Activation, store number: Int
     ) throws(SessionsError) -> SnapshotStatus? {
         try asSessionsError {
-            guard try snapshot(activation, store: number) != nil else { return nil }
-            return try deviceMapper.status(MapperNames.snapshot(activation, store: number)).first
+            if activation.state.overlay == nil {
+                guard try snapshot(activation, store: number) != nil else { return nil }
+            } else if try !isLoaded(activation) {
+                return nil
+            }
+            let name =
+                try activation.state.overlay == nil
+                ? MapperNames.snapshot(activation, store: number) : MapperNames.origin(activation)
+            return try deviceMapper.status(name).first
                 .flatMap { SnapshotStatus(line: $0.parameters) }
         }
     }
@@ -86,7 +94,7 @@ struct Stack: Sendable {
         guard try isLoaded(activation) else { return nil }
         return try deviceMapper.table(MapperNames.origin(activation)).first.flatMap {
             SnapshotOriginTarget(parameters: $0.parameters)?.origin
-                ?? SnapshotMergeTarget(parameters: $0.parameters)?.origin
+                ?? SnapshotTarget(parameters: $0.parameters)?.origin
         }
     }
 

@@ -22,22 +22,29 @@ extension Lifecycle {
     ///   - directory: the sessions' base directory; the configuration's if nil.
     ///   - loop: a loop device over all of an image, which is used instead of a new one: whoever made
     ///     it (mount(8)) can't let go of it now.
+    ///   - overlay: nil to capture; or else the device isn't written at all, what is written goes into a store
+    ///     in its place, and this says when that is given up by itself.
     /// - Throws: `busy` if anything uses the device, `unsuitable` with the reason.
     func activate(
-        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, taking loop: FilePath?
+        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, taking loop: FilePath?,
+        overlay: RestoreAt?
     ) throws(SessionsError) -> ActivationOutcome {
         try asSessionsError {
             try refuseUnlessText(device)
             try Files.makeDirectory(registry.layout.runDirectory)
             while true {
                 // Whoever waits for a device that is activated holds up nobody who activates another.
-                if let active = try alreadyActive(device) { return .alreadyActive(active) }
+                if let active = try alreadyActive(device) {
+                    try requireMode(overlay, of: active, device)
+                    return .alreadyActive(active)
+                }
                 let outcome = try registry.holding(
                     registry.layout.activationLock, for: device
                 ) {
                     try finder.find(device) == nil
                         ? activateLocked(
-                            device, chunkSize: chunkSize, directory: directory, taking: loop)
+                            device, chunkSize: chunkSize, directory: directory, taking: loop,
+                            overlay: overlay)
                         : nil
                 }
                 if let outcome { return outcome }
@@ -59,16 +66,29 @@ extension Lifecycle {
         return try registry.activation(active.id)
     }
 
+    private func requireMode(
+        _ overlay: RestoreAt?, of active: Activation, _ device: String
+    ) throws {
+        guard (overlay == nil) != (active.restoreAt == nil) else { return }
+        let how = overlay == nil ? "under an overlay" : "without an overlay"
+        throw SessionsError.unsuitable(
+            device: device, reason: "it is activated \(how); deactivate it, then activate it anew")
+    }
+
     private func activateLocked(
-        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, taking loop: FilePath?
+        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, taking loop: FilePath?,
+        overlay: RestoreAt?
     ) throws -> ActivationOutcome {
         let path = try Files.resolve(FilePath(device))
         guard try kernel.status(path).kind == .regular else {
             return try activateNew(
-                device, chunkSize: chunkSize, directory: directory, taking: nil)
+                device, chunkSize: chunkSize, directory: directory, taking: nil,
+                overlay: overlay)
         }
         return try ImageHold(kernel: kernel, layout: registry.layout).holding(path) {
-            try activateNew(device, chunkSize: chunkSize, directory: directory, taking: loop)
+            try activateNew(
+                device, chunkSize: chunkSize, directory: directory, taking: loop,
+                overlay: overlay)
         }
     }
 
@@ -87,10 +107,11 @@ extension Lifecycle {
     }
 
     private func activateNew(
-        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, taking loop: FilePath?
+        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, taking loop: FilePath?,
+        overlay: RestoreAt?
     ) throws -> ActivationOutcome {
         let candidate = try Examination(
-            stack: stack, finder: finder, device: device, loop: loop
+            stack: stack, finder: finder, device: device, loop: loop, isWritten: overlay == nil
         ).run()
         let base = try prepareBase(directory ?? configuration.sessionsDirectory)
         if let shortage = room(in: base.path.path)?.shortage {
@@ -103,7 +124,7 @@ extension Lifecycle {
                 reason: "a chunk of \(chunk) is smaller than its sector of "
                     + "\(candidate.sector) bytes; give --chunk-size 4K or more")
         }
-        return .activated(try arm(candidate, base: base, chunk: chunk))
+        return .activated(try arm(candidate, base: base, chunk: chunk, overlay))
     }
 
     /// The base directory, made if need be: root's alone.
@@ -120,7 +141,8 @@ extension Lifecycle {
     }
 
     private func register(
-        _ id: String, _ candidate: Candidate, base: BaseDirectory, chunk: ChunkSize
+        _ id: String, _ candidate: Candidate, base: BaseDirectory, chunk: ChunkSize,
+        _ overlay: RestoreAt?
     ) throws -> Activation {
         let taken = Set(try stack.deviceMapper.devices().map { ByteText($0.name) })
         let chain = try catalogue.continuedChain(
@@ -137,12 +159,13 @@ extension Lifecycle {
                 document.activations.contains { $0.name.text == name.text }
                     || taken.contains(ByteText(MapperNames.originPrefix + name.text))
             }
-            let activation = Activation(
+            var activation = Activation(
                 id: id, name: name, sessionPrefix: candidate.sessionPrefix,
                 kind: candidate.kind, path: candidate.path, identity: candidate.identity,
                 size: candidate.size, sector: candidate.sector, chunkSize: chunk.bytes,
                 base: base, chain: chain ?? .new(),
                 state: .activating(Store(number: 1, baseline: candidate.fingerprint)))
+            activation.restoreAt = overlay
             document[id: activation.id] = activation
             if !document.baseDirectories.contains(base.path) {
                 document.baseDirectories.append(base.path)
@@ -156,7 +179,7 @@ extension Lifecycle {
     /// The operation lock is held from before the registry names the activation: nobody takes it
     /// for one whose process has died.
     private func arm(
-        _ candidate: Candidate, base: BaseDirectory, chunk: ChunkSize
+        _ candidate: Candidate, base: BaseDirectory, chunk: ChunkSize, _ overlay: RestoreAt?
     ) throws -> Activation {
         let id = UUID().uuidString.lowercased()
         let lock = registry.layout.operationLock(id)
@@ -167,10 +190,11 @@ extension Lifecycle {
                 try registry.update { document throws(SessionsError) in document[id: id] = nil }
             }
             do {
-                let activation = try register(id, candidate, base: base, chunk: chunk)
+                let activation = try register(
+                    id, candidate, base: base, chunk: chunk, overlay)
                 try build(activation, loop: candidate.loop, undo: &undo)
                 return try registry.change(id) { current throws(SessionsError) in
-                    try current.arm()
+                    if overlay == nil { try current.arm() } else { try current.cover() }
                 }
             } catch {
                 throw undo.run(after: error)
@@ -181,7 +205,7 @@ extension Lifecycle {
     /// Makes the present store, with the registry knowing which file it is, and attaches it.
     func makeStore(of activation: Activation) throws -> DeviceNumber {
         let number = activation.store.number
-        let file = try stack.makeStore(activation, number, limit: configuration.storeLimit)
+        let file = try stack.makeStore(activation, number, limit: storeLimit(of: activation))
         try registry.change(activation.id) { $0.store.file = file }
         return try stack.attachStore(activation, in: activation.armedDirectory(number))
     }
@@ -210,7 +234,11 @@ extension Lifecycle {
             advice: "stop that, then activate it")
         guard now.differences(from: activation.store.baseline).isEmpty else { throw written }
         undo.add("removing the tables") { try stack.removeTables(activation) }
-        try stack.loadTables(activation, source: source.number, store: store)
+        if activation.restoreAt == nil {
+            try stack.loadTables(activation, source: source.number, store: store)
+        } else {
+            try stack.loadOverlay(activation, source: source.number, store: store)
+        }
         // What was written in between, and where no sample is, only the file tells.
         if let image = activation.image, let file = activation.store.baseline.file,
             let now = kernel.stamp(of: image), now != file

@@ -50,6 +50,13 @@ extension Lifecycle {
                 return .forgotten
             case .armed, .open, .exchanging, .merging:
                 return try assemble(current)
+            case .overlay, .discarding:
+                return try assembleOverlay(current)
+            case .uncovering:
+                guard finder.hasStore(current), try finder.locate(current) != nil else {
+                    return .notThere
+                }
+                return try finishUncovering(current) == nil ? .forgotten : .alreadyAssembled
             }
         }
     }
@@ -67,10 +74,23 @@ extension Lifecycle {
             guard let parted = try partFromDead(current, reason) else { return .notThere }
             current = parted
         }
+        guard let located = try findParts(of: current) else { return .notThere }
+        let (armed, interrupted) = try closeLastBoot(located)
+        try armAgain(armed)
+        // The raw device was kept from everybody; now its rules may give it its links.
+        try kernel.trigger(stack.source(armed).number)
+        return .assembled(interrupted: interrupted)
+    }
+
+    /// Finds the device and the sessions' directory again, wherever they are now, and takes away what is left
+    /// of tables.
+    ///
+    /// - Returns: nil if they aren't there.
+    func findParts(of current: Activation) throws -> Activation? {
         // Moved to another file system, the sessions' directory still has the store.
         guard finder.hasStore(current),
             let found = try finder.locate(current)
-        else { return .notThere }
+        else { return nil }
         try stack.removeTables(current)
         let base = finder.base(current.base.path.path)
         let located = try registry.change(current.id) { current in
@@ -80,11 +100,7 @@ extension Lifecycle {
         }
         if located.kind == .image { try stack.attachImage(located) }
         try refuseResized(located)
-        let (armed, interrupted) = try closeLastBoot(located)
-        try armAgain(armed)
-        // The raw device was kept from everybody; now its rules may give it its links.
-        try kernel.trigger(stack.source(armed).number)
-        return .assembled(interrupted: interrupted)
+        return located
     }
 
     /// The disk was pulled out, or somebody's `dmsetup remove --force` put errors in its place: what

@@ -43,6 +43,7 @@ extension Lifecycle {
             }
             try requireAssembled(activation, "then take the checkpoint")
             try merger.refuse(activation, "then take the checkpoint")
+            try refuseOverlay(activation, "then take the checkpoint")
             if let idle = try whenIdle(activation) { return idle }
             let closed = try exchangeInUse(activation)
             guard
@@ -60,7 +61,7 @@ extension Lifecycle {
         guard try stack.isIdle(activation) else { return nil }
         switch try rollOverWhenIdle(activation) {
         case .closed(let session): return .idle(closed: session)
-        case .dropped, .nothingToDo: return .idle(closed: nil)
+        case .dropped, .nothingToDo, .discarded: return .idle(closed: nil)
         case .inUse: return nil
         case .held: throw held(activation)
         }

@@ -21,6 +21,10 @@ extension Lifecycle {
     func deactivate(id: String) throws(SessionsError) -> Session? {
         try registry.operating(on: id) { current in
             guard let activation = try settled(current) else { return nil }
+            if activation.state.overlay != nil {
+                try uncover(activation)
+                return nil
+            }
             try refuseOpen(activation)
             try refuseViewed(activation)
             try refuseUnwritable(activation)
@@ -79,20 +83,22 @@ extension Lifecycle {
             && stack.snapshot(activation, store: store.number) == nil
     }
 
-    private func busy(_ activation: Activation, _ reason: String) -> SessionsError {
+    func busy(
+        _ activation: Activation, _ reason: String, _ verb: String = "deactivate"
+    ) -> SessionsError {
         let path = DeviceFinder.path(of: activation)
         return .busy(
             device: path.text, reason: reason,
-            advice: "end that (`umount \(path)`), then deactivate")
+            advice: "end that (`umount \(path)`), then \(verb)")
     }
 
-    private func refuseOpen(_ activation: Activation) throws {
+    func refuseOpen(_ activation: Activation, _ verb: String = "deactivate") throws {
         if try stack.isIdle(activation) { return }
         let number = try stack.origin(activation)?.number
         if let number, let use = try stack.uses(of: number).first {
-            throw busy(activation, use.description)
+            throw busy(activation, use.description, verb)
         }
-        throw busy(activation, "a program has it open")
+        throw busy(activation, "a program has it open", verb)
     }
 
     /// Without its origin nobody would keep what a view shows.
@@ -128,6 +134,8 @@ extension Lifecycle {
         switch activation.state {
         case .activating, .deactivating: try finder.requireBase(activation)
         case .armed, .open, .exchanging, .merging: break
+        case .overlay, .discarding, .uncovering:
+            throw SessionsError.internalFault("\(activation.name) is under an overlay")
         }
         let isInterrupted = try isCutShort(activation)
         let source =
@@ -173,6 +181,12 @@ extension Lifecycle {
     private func closeLast(_ activation: Activation, _ ending: Ending) throws -> Session? {
         let directory = activation.armedDirectory(activation.store.number)
         if case .activating = activation.state {
+            // Nobody was told of one: what was written over it is nobody's.
+            if activation.restoreAt != nil {
+                try stack.detach(activation.store, in: directory)
+                try Files.removeDirectory(directory)
+                return nil
+            }
             // Of an activation that never came to be: it isn't there yet, or is empty.
             guard Files.exists(Layout.store(in: directory)) else {
                 try Files.removeDirectory(directory)

@@ -51,7 +51,9 @@ extension Lifecycle {
     ) throws(SessionsError) -> DeferredActivation {
         do {
             return .done(
-                try activate(device, chunkSize: chunkSize, directory: directory, taking: nil))
+                try activate(
+                    device, chunkSize: chunkSize, directory: directory, taking: nil,
+                    overlay: nil))
         } catch {
             guard case .busy(_, let reason, _) = error else { throw error }
             let pending = try asSessionsError {
@@ -94,7 +96,7 @@ extension Lifecycle {
             do {
                 switch try activate(
                     path.string, chunkSize: pending.chunkSize.map { try ChunkSize($0) },
-                    directory: pending.directory?.path, taking: nil)
+                    directory: pending.directory?.path, taking: nil, overlay: nil)
                 {
                 case .activated(let activation), .alreadyActive(let activation): active = activation
                 }

@@ -24,6 +24,8 @@ struct Examination {
     let device: String
     /// A loop device over all of the image that is to be used for it.
     let loop: FilePath?
+    /// Whether what is written to it is to be on it.
+    var isWritten = true
 
     private var kernel: any Kernel { stack.kernel }
 
@@ -52,7 +54,7 @@ struct Examination {
         {
             throw unsuitable("it is one of dmsnap's own devices")
         }
-        if block.isReadOnly {
+        if block.isReadOnly, isWritten {
             throw unsuitable("it is read-only, so there is nothing to protect")
         }
         try refuseUsed(block)

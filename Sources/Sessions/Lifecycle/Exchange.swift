@@ -10,6 +10,8 @@ public enum RolloverOutcome: Sendable {
     case closed(Session)
     /// A new store captures; the old one held nothing and is gone.
     case dropped
+    /// What was written over the device is given up.
+    case discarded
     /// Somebody uses the device: nothing was changed.
     case inUse
     /// Somebody has the snapshot's own device open, so it can't be taken away: nothing was changed.
@@ -73,6 +75,8 @@ extension Lifecycle {
         // The next store's baseline would be half of what is being restored.
         case .merging: return .nothingToDo
         case .activating, .deactivating, .exchanging: return .nothingToDo
+        case .overlay: return try discardWhenDue(activation)
+        case .discarding, .uncovering: return .nothingToDo
         }
         // Who wants to wait does so around this: the monitor has other devices to look after.
         guard try stack.isIdle(activation, patience: 1) else { return .inUse }

@@ -41,6 +41,7 @@ extension Lifecycle {
         case .armed, .open, .merging: break
         // Its directory goes before the registry says so.
         case .activating, .exchanging, .deactivating: return nil
+        case .overlay, .discarding, .uncovering: return nil
         }
         guard activation.store.loss == nil else { return nil }
         return stack.storeFault(activation.store, in: activation.directory)
@@ -70,6 +71,7 @@ extension Lifecycle {
                 switch activation.state {
                 case .armed, .open: break
                 case .activating, .exchanging, .merging, .deactivating: return false
+                case .overlay, .discarding, .uncovering: return false
                 }
                 guard activation.store.loss == nil, try stack.isLoaded(activation),
                     try stack.snapshot(activation, store: activation.store.number) == nil

@@ -45,6 +45,8 @@ extension Lifecycle {
                 if let session = capture.session { return .alreadyOpen(session) }
             case .armed: break
             case .activating, .exchanging, .deactivating: return .later
+            // What is written to one is no session.
+            case .overlay, .discarding, .uncovering: return .later
             }
             // A rule's process that was killed right after the rename: that session is this mount's.
             let named = try namedWithoutRegistry(activation)?.record.name

@@ -25,7 +25,8 @@ extension Lifecycle {
     private func isUnfinished(_ activation: Activation) throws -> Bool {
         if try stack.origin(activation)?.isSuspended == true { return true }
         switch activation.state {
-        case .activating, .deactivating, .exchanging: return true
+        case .activating, .deactivating, .exchanging, .discarding, .uncovering: return true
+        case .overlay: return false
         case .merging: return try merger.isUnfinished(activation)
         case .armed, .open: return Files.exists(activation.mergingDirectory)
         }
@@ -62,6 +63,16 @@ extension Lifecycle {
         case .merging(_, let merge):
             // Dead before the kernel began, after it, or after it had ended.
             return try merger.recover(takeUpName(activation), merge)
+        case .overlay:
+            // Nothing of its life takes steps; and what was begun to be committed is gone on with by
+            // whoever commits, since that may take hours.
+            return activation
+        case .discarding(_, let next):
+            // Dead before, in, or after the suspend.
+            return try recoverDiscard(activation, next)
+        case .uncovering:
+            // Dead anywhere from the first step to the last: completed, as somebody asked for it.
+            return try finishUncovering(activation)
         }
     }
 

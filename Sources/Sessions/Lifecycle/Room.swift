@@ -53,6 +53,8 @@ extension Lifecycle {
                 switch activation.state {
                 case .armed, .open: break
                 case .activating, .exchanging, .merging, .deactivating: return false
+                // What was written is nowhere else.
+                case .overlay, .discarding, .uncovering: return false
                 }
                 try giveUpStore(invalidate(activation, reason))
                 return true

@@ -82,7 +82,12 @@ public struct Observer: Sendable {
             return .taken(
                 allocated.bytes ?? ByteCount(0), of: total.bytes ?? ByteCount(0),
                 chunks: status.chunksTaken(chunk: chunk) ?? 0)
-        case .invalid, .mergeFailed, .overflow: return .invalid
+        case .overflow:
+            let limit = try? FileStatus(
+                Layout.store(in: activation.armedDirectory(activation.store.number))
+            ).size
+            return .taken(limit ?? ByteCount(1), of: limit ?? ByteCount(1), chunks: 1)
+        case .invalid, .mergeFailed: return .invalid
         }
     }
 

@@ -48,6 +48,16 @@ public struct ChainPlace: Hashable, Sendable, Codable {
     }
 }
 
+/// When a device is put back by itself.
+public enum RestoreAt: String, Sendable, Codable, CaseIterable {
+    /// When somebody says so.
+    case never
+    /// When it is unmounted, and after a boot.
+    case unmount
+    /// After a boot.
+    case boot
+}
+
 /// An activated device, as the registry keeps it.
 public struct Activation: Hashable, Sendable, Codable, Identifiable {
     /// What is activated.
@@ -81,6 +91,9 @@ public struct Activation: Hashable, Sendable, Codable, Identifiable {
     public var state: State
     /// Whether it is deactivated as soon as nobody uses it; nil as false, which earlier ones don't have.
     public internal(set) var isLeaving: Bool?
+    /// When what was written over it is given up by itself; nil as never, and of a device that is not under
+    /// an overlay.
+    public internal(set) var restoreAt: RestoreAt?
 
     /// The store under the origin; in an exchange the one that was there first.
     public var store: Store {

@@ -58,7 +58,15 @@ extension Activation {
             return "name is not what it should be"
         }
         var stores = [store]
-        if case .exchanging(_, let next) = state { stores.append(next) }
+        switch state {
+        case .exchanging(_, let next), .discarding(_, let next): stores.append(next)
+        case .activating, .armed, .open, .merging, .deactivating, .overlay, .uncovering: break
+        }
+        let isOverlay =
+            if case .activating = state { restoreAt != nil } else { state.overlay != nil }
+        guard isOverlay == (restoreAt != nil) else {
+            return "\(name): restoreAt is not what it should be"
+        }
         guard stores.allSatisfy({ numbers.contains($0.number) }) else {
             return "\(name): a store's number is not what it should be"
         }

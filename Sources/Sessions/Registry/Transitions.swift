@@ -85,7 +85,8 @@ extension Activation {
     ) throws(SessionsError) {
         switch state {
         case .armed, .open, .merging: break
-        case .activating, .exchanging, .deactivating: throw illegal("be armed again")
+        case .activating, .exchanging, .deactivating, .overlay, .discarding, .uncovering:
+            throw illegal("be armed again")
         }
         advance(past: store, outcome)
         state = merge.map { .merging(Capture(store: next), $0) } ?? .armed(next)
@@ -129,7 +130,8 @@ extension Activation {
     mutating func beginDeactivation() throws(SessionsError) {
         switch state {
         case .armed, .open, .merging: state = .deactivating(state.capture)
-        case .activating, .exchanging, .deactivating: throw illegal("be deactivated")
+        case .activating, .exchanging, .deactivating, .overlay, .discarding, .uncovering:
+            throw illegal("be deactivated")
         }
     }
 

@@ -12,6 +12,8 @@ public struct DeviceStatus: Sendable, Codable {
         case invalid
         /// The device, its tables or its store are not there.
         case missing
+        /// What is written to it goes into a store in its place.
+        case overlay
         /// It is in use without us, and is activated when that ends.
         case waiting
     }
@@ -48,7 +50,18 @@ public struct DeviceStatus: Sendable, Codable {
     /// Whether it is deactivated when nobody uses it any more.
     public let leaving: Bool
 
+    /// Whether what is overwritten is kept, or the device isn't written at all.
+    public let mode: Mode
+    /// When what was written over it is given up by itself.
+    public let restoreAt: RestoreAt
+
+    /// See `mode`.
+    public enum Mode: String, Sendable, Codable {
+        case capture, overlay
+    }
+
     private enum CodingKeys: String, CodingKey {
+        case mode, restoreAt
         case device, name, path, state, kind, session, chunkSize, storeUsedBytes, storeLimitBytes
         case captured, warning, archiving, after, merge, leaving
     }
@@ -71,5 +84,7 @@ public struct DeviceStatus: Sendable, Codable {
         try container.encode(after, forKey: .after)
         try container.encode(merge, forKey: .merge)
         try container.encode(leaving, forKey: .leaving)
+        try container.encode(mode, forKey: .mode)
+        try container.encode(restoreAt, forKey: .restoreAt)
     }
 }

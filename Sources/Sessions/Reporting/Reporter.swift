@@ -44,7 +44,7 @@ struct Reporter: Sendable {
             warning: "\(pending.path) is not captured yet: it is activated when it is unmounted",
             chunkSize: pending.chunkSize?.bytes ?? catalogue.configuration.chunkSize.bytes.bytes,
             storeUsedBytes: nil, storeLimitBytes: nil, archiving: nil, after: nil, merge: nil,
-            leaving: false)
+            leaving: false, mode: .capture, restoreAt: .never)
     }
 
     /// The store's status as the kernel says it, and the activation that it is of: in an exchange the
@@ -77,24 +77,28 @@ struct Reporter: Sendable {
         case .usage(let allocated, let total, _):
             used = allocated.bytes?.bytes
             limit = total.bytes?.bytes
+        case .overflow where activation.state.overlay != nil: break
         case nil: state = store.loss == nil ? .missing : .invalid
         default: state = .invalid
         }
         if store.loss != nil { state = .invalid }
         let condition = try stack.condition(activation)
         if condition != .live { state = .missing }
+        if activation.state.overlay != nil, state == .armed { state = .overlay }
         let merge = try lifecycle.merger.progress(activation)
         return DeviceStatus(
             device: activation.path, name: activation.name,
             path: DeviceFinder.path(of: activation), state: state, kind: activation.kind,
-            session: activation.session, captured: state == .armed || state == .open,
+            session: activation.session, captured: [.armed, .open, .overlay].contains(state),
             warning: warning(activation, condition, merge),
             chunkSize: activation.chunkSize.bytes, storeUsedBytes: used, storeLimitBytes: limit,
             archiving: archiver.archiving().flatMap {
                 $0.chain == activation.chain.id ? $0 : nil
             },
             after: aftercare.status(of: activation.path),
-            merge: merge, leaving: activation.isLeaving == true)
+            merge: merge, leaving: activation.isLeaving == true,
+            mode: activation.restoreAt == nil ? .capture : .overlay,
+            restoreAt: activation.restoreAt ?? .never)
     }
 
     /// The gravest of what there is to say of a device.
@@ -108,6 +112,23 @@ struct Reporter: Sendable {
         }
         if let loss = activation.store.loss { return loss }
         if let failure = merge?.failure { return failure }
+        if let overlay = activation.state.overlay {
+            if overlay.isCommitting {
+                return
+                    "a commit has begun and not ended: `dmsnap commit \(activation.path)` goes on with it"
+            }
+            let status = try? stack.status(activation, store: overlay.store.number)
+            if case .overflow = status {
+                return
+                    "its store is full, and programs that write to it get errors: unmount it, then "
+                    + "commit or discard what was written"
+            }
+            if case .invalid = status {
+                return "its store failed, and what was written over it is lost: "
+                    + "`dmsnap discard \(activation.path)` puts the device back"
+            }
+            return overlay.store.breach?.what
+        }
         if let breach = activation.store.breach {
             return "\(breach.what): sessions up to now restore only with --accept-writes"
         }

@@ -64,7 +64,7 @@ struct ArmedRestore {
     /// becomes a session: the chain is then whole.
     private func closeWhatIsOver() throws {
         switch try lifecycle.rollOverWhenIdle(activation) {
-        case .closed, .dropped, .nothingToDo: break
+        case .closed, .dropped, .nothingToDo, .discarded: break
         case .inUse:
             throw SessionsError.busy(
                 device: path.text, reason: "it is in use, and a session of it is open",

@@ -42,6 +42,7 @@ struct Restorer: Sendable {
                     guard let activation = try lifecycle.recover(current) else {
                         throw SessionsError.notActivated(device.text)
                     }
+                    try lifecycle.refuseOverlay(activation, "then restore")
                     return try ArmedRestore(
                         restorer: self, activation: activation, session: session,
                         request: request, control: control

@@ -31,6 +31,7 @@ enum Dmsnap {
         let storeUsedBytes: UInt64?
         let storeLimitBytes: UInt64?
         let captured: Bool
+        let warning: String?
         let archiving: Archiving?
 
         struct Archiving: Decodable, Equatable {
