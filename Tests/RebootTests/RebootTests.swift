@@ -89,7 +89,9 @@ import VirtualMachine
         }
     }
 
-    @Test("A machine killed while files are written leaves an interrupted session that restores")
+    @Test(
+        "A machine killed while files are written leaves an interrupted session that restores; what was written over a device is there, or given up, as was wished for"
+    )
     func killedWhileWriting() async throws {
         try await Reboots.with(.systemd) { machine in
             try await machine.crash(
@@ -101,6 +103,17 @@ import VirtualMachine
                 echo 'UUID=\(Self.uuid) /srv/a ext4 defaults 0 2' >> /etc/fstab
                 mount /srv/a
                 until_state open
+                for when in boot never; do
+                    truncate -s 24M /srv/$when.img
+                    mkfs.ext4 -q -F /srv/$when.img
+                    sum /srv/$when.img > /etc/$when
+                    dmsnap activate /srv/$when.img --passfile $password --mode overlay \
+                        --restore-at $when > /dev/null
+                    mkdir /srv/$when
+                    echo "/dev/mapper/dmsnap-$when.img /srv/$when ext4 defaults 0 2" >> /etc/fstab
+                    mount /dev/mapper/dmsnap-$when.img /srv/$when
+                    echo written > /srv/$when/file
+                done
                 sync
                 (while :; do dd if=/dev/urandom of=/srv/a/$((i = (i + 1) % 9)) bs=64k count=40 \
                     status=none; done) &
@@ -120,9 +133,16 @@ import VirtualMachine
                 until_state armed
                 dmsnap restore --session $name > /dev/null 2>&1
                 sum /dev/mapper/dmsnap-ubdc | cmp - /etc/before && echo whole
+                cat /srv/never/file
+                [ -e /srv/boot/file ] || echo given up
+                umount /srv/never /srv/boot
+                for when in boot never; do sum /srv/$when.img | cmp - /etc/$when && echo unwritten; done
                 """)
             #expect(
-                after.split(separator: "\n") == ["/dev/mapper/dmsnap-ubd", "true", "1", "whole"])
+                after.split(separator: "\n") == [
+                    "/dev/mapper/dmsnap-ubd", "true", "1", "whole", "written", "given up",
+                    "unwritten", "unwritten",
+                ])
         }
     }
 
