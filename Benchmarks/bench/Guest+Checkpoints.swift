@@ -14,7 +14,8 @@ private final class Writer: Sendable {
 
     init(_ path: FilePath) throws {
         let file = try FileDescriptor.open(
-            path, .readWrite, options: [.create, .init(rawValue: O_DSYNC)], permissions: [.ownerReadWrite])
+            path, .readWrite, options: [.create, .init(rawValue: O_DSYNC)],
+            permissions: [.ownerReadWrite])
         Thread.detachNewThread { [self] in
             let bytes = [UInt8](repeating: 7, count: 4096)
             var number: Int64 = 0

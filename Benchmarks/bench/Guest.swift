@@ -18,7 +18,7 @@ struct Guest: AsyncParsableCommand {
 
     /// The parts, as `make bench ONLY=…` names them.
     enum Part: String, CaseIterable, ExpressibleByArgument {
-        case random, sequential, files, looking, checkpoints
+        case random, sequential, files, looking, checkpoints, overlay
     }
 
     @Option(help: "Measure this part alone.")
@@ -39,6 +39,7 @@ struct Guest: AsyncParsableCommand {
             case .files: try await fileSystem()
             case .looking: try await looking()
             case .checkpoints: try await checkpoints()
+            case .overlay: try await overlay()
             }
         }
         try Results.print(results)

@@ -123,10 +123,10 @@ extension IntegrationTests {
             try await Rig.with(.block, size: 256 << 20) { rig in
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 try await activate(rig)
-                try await mounted(rig, "head -c 150M /dev/urandom > large")
+                try await mounted(rig, "head -c 90M /dev/urandom > large")
                 let shown = try await rig.checksum()
                 // In the middle of it, wherever that is.
-                for wait in ["0.6", "0.9", "1.3", "2"] {
+                for wait in ["0.5", "0.8", "1.2"] {
                     try await sh(
                         """
                         dmsnap commit \(rig.device) > /dev/null 2>&1 & pid=$!
@@ -151,13 +151,13 @@ extension IntegrationTests {
 
         @Test("Before there is no room left the file system is made read-only, and nothing is torn")
         func full() async throws {
-            try await Rig.with(.image, size: 160 << 20) { rig in
+            try await Rig.with(.image, size: 80 << 20) { rig in
                 try await sh(
                     """
                     mkfs.ext4 -q -F \(rig.device); mkdir -m 700 \(rig.base)
-                    truncate -s 200M \(rig.directory)/small; mkfs.ext4 -q -F \(rig.directory)/small
+                    truncate -s 120M \(rig.directory)/small; mkfs.ext4 -q -F \(rig.directory)/small
                     mount -o loop \(rig.directory)/small \(rig.base); chmod 700 \(rig.base)
-                    mkdir -p /etc/dmsnap; printf '[store]\\nreserve = "80M"\\n' > /etc/dmsnap/dmsnap.toml
+                    mkdir -p /etc/dmsnap; printf '[store]\\nreserve = "64M"\\n' > /etc/dmsnap/dmsnap.toml
                     """)
                 let before = try await raw(rig)
                 try await activate(rig)
@@ -165,7 +165,7 @@ extension IntegrationTests {
                     """
                     mount \(rig.path()) \(rig.mountPoint); cd \(rig.mountPoint); echo first > first; sync
                     for n in $(seq 60); do
-                        head -c 2M /dev/urandom > file$n 2> /dev/null && sync || break
+                        head -c 1M /dev/urandom > file$n 2> /dev/null && sync || break
                         sleep 0.4
                     done
                     """)
@@ -182,7 +182,7 @@ extension IntegrationTests {
                 try await sh(
                     """
                     mount \(rig.path()) \(rig.mountPoint); cd \(rig.mountPoint); echo first > first; sync
-                    head -c 140M /dev/zero | tr '\\0' x > large 2> /dev/null && sync -f large && exit 1
+                    head -c 60M /dev/zero | tr '\\0' x > large 2> /dev/null && sync -f large && exit 1
                     cd /; umount \(rig.mountPoint); true
                     """)
                 let full = try await rig.status()

@@ -39,9 +39,18 @@ extension Lifecycle {
             guard try discardLocked(activation) else {
                 throw busy(activation, "it has been opened just now", "discard")
             }
-            let now = try registry.activation(activation.id).store
-            return .discarded(chunks: chunks, isUnchanged: now.breach == nil)
+            let now = try registry.activation(activation.id)
+            return .discarded(
+                chunks: chunks, isUnchanged: try now.store.breach == nil && shows(now))
         }
+    }
+
+    /// Whether what is shown is what the device is, unless somebody uses it already and writes.
+    private func shows(_ activation: Activation) throws -> Bool {
+        let shown = try kernel.fingerprint(
+            DeviceFinder.path(of: activation).path, samples: true)
+        return try shown.differences(from: activation.store.baseline).isEmpty
+            || !stack.isIdle(activation)
     }
 
     /// Whether and when what is written over a device is given up by itself.
