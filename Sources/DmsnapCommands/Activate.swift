@@ -41,10 +41,6 @@ struct Activate: ParsableCommand {
             throw ValidationError(
                 "--restore-at \(restoreAt) goes with --mode overlay only: add that")
         }
-        if mode == .overlay, whenUnmounted {
-            throw ValidationError(
-                "--when-unmounted doesn't go with --mode overlay: unmount it, then activate it")
-        }
     }
 
     private var overlay: RestoreAt? { mode == .overlay ? restoreAt ?? .never : nil }
@@ -63,7 +59,9 @@ struct Activate: ParsableCommand {
         let directory = storeDir.map { FilePath($0) }
         let outcome: ActivationOutcome
         if whenUnmounted {
-            switch try service.activateWhenUnmounted(name, chunkSize: chunk, directory: directory) {
+            switch try service.activateWhenUnmounted(
+                name, chunkSize: chunk, directory: directory, overlay: overlay)
+            {
             case .done(let done): outcome = done
             case .waits(let reason):
                 try MonitorLauncher.ensureRunning(service.layout)

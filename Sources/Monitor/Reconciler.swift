@@ -35,6 +35,8 @@ struct Reconciler {
     private var hasClosed = false
     private var isWaitingForNone = true
     private var lookedAtPending: ContinuousClock.Instant?
+    /// Rules whose devices are as they say, or wait.
+    private var applied: Set<DeviceRule> = []
     private let writers: WriterWatch
 
     init(service: SnapshotService, log: Logger, writers: WriterWatch) {
@@ -53,6 +55,7 @@ struct Reconciler {
         do {
             try recover()
             if isWoken { try assembleMissing() }
+            if isWoken { applyRules() }
             try activatePending(isWoken: isWoken)
             all = try service.observer.watched()
             writers.watch(all)
@@ -109,6 +112,39 @@ struct Reconciler {
                 complaints[activation.id] = nil
             } catch {
                 complain(activation, "can't be assembled: \(error)")
+            }
+        }
+    }
+
+    /// Devices that have appeared and that the configuration, as it is now, has a rule for. Once for each time that
+    /// one appears: who deactivates it wants it to stay so.
+    private mutating func applyRules() {
+        let rules: [DeviceRule]
+        do {
+            rules = try service.rules()
+        } catch {
+            return complain(of: "dmsnap.toml", "\(error)", "rules")
+        }
+        applied.formIntersection(rules)
+        for rule in rules {
+            guard service.isThere(rule) else {
+                applied.remove(rule)
+                continue
+            }
+            guard !applied.contains(rule) else { continue }
+            do {
+                switch try service.apply(rule) {
+                case .activated(let activation):
+                    log.info("\(activation.path): activated, by the configuration")
+                case .changed, .alreadySo: break
+                case .waits(let reason):
+                    log.info("\(rule): \(reason); it is activated when that is over")
+                case .notThere: continue
+                }
+                applied.insert(rule)
+                complaints["rule \(rule)"] = nil
+            } catch {
+                complain(of: ByteText("\(rule)"), "\(error)", "rule \(rule)")
             }
         }
     }

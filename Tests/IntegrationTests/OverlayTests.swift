@@ -1,4 +1,5 @@
 import Block
+import Foundation
 import SystemPackage
 import Testing
 
@@ -97,6 +98,52 @@ extension IntegrationTests {
                 try await mounted(rig, "grep -qx stays stays")
                 try await Dmsnap.must(["discard", rig.device])
                 #expect(try await raw(rig) == before)
+            }
+        }
+
+        @Test(
+            "What the configuration names is activated as it appears, and `apply` says what it does"
+        )
+        func byRule() async throws {
+            try await Rig.with(.image, size: 16 << 20) { rig in
+                let uuid = "3f0e9d0b-6b1b-4c5e-8d0b-1f1f4e9a7c22"
+                let settings = "/etc/dmsnap/dmsnap.toml"
+                try await sh(
+                    """
+                    truncate -s 16M \(rig.directory)/other
+                    mkfs.ext4 -q -F -U \(uuid) \(rig.directory)/other; mkfs.ext4 -q -F \(rig.device)
+                    mkdir -p /etc/dmsnap; cat > \(settings) <<'END'
+                    [[device]]
+                    uuid = "\(uuid)"
+                    mode = "overlay"
+                    restore-at = "unmount"
+                    [[device]]
+                    path = "\(rig.device)"
+                    END
+                    """)
+                let first = try await Dmsnap.must(["apply"])
+                #expect(first.contains("UUID=\(uuid): not there yet"), "\(first)")
+                #expect(first.contains("\(rig.device): activated, mount /dev/mapper/"), "\(first)")
+                let loop = try await sh("losetup -f --show \(rig.directory)/other")
+                try await eventually("it is activated") {
+                    try await Dmsnap.status().contains { $0.device == loop }
+                }
+                let second = try await Dmsnap.must(["apply"])
+                #expect(second.components(separatedBy: "already so").count == 3, "\(second)")
+                let before = try await sh("xxh128sum < \(loop)")
+                try await sh(
+                    """
+                    mount -U \(uuid) \(rig.mountPoint); echo x > \(rig.mountPoint)/x
+                    umount \(rig.mountPoint)
+                    """)
+                try await eventually("it is put back") {
+                    try await sh("xxh128sum < /dev/mapper/dmsnap-$(basename \(loop))") == before
+                }
+                try await sh("rm \(settings)")
+                for device in [loop, rig.device] {
+                    try await Dmsnap.must(["deactivate", device, "--passfile", Dmsnap.passfile])
+                }
+                try await sh("losetup -d \(loop); rm -rf /snapshot/*")
             }
         }
 

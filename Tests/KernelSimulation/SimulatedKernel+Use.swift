@@ -112,6 +112,19 @@ extension SimulatedKernel {
         _ = mounted[device.number]?.popLast()
     }
 
+    /// Makes what is mounted on a directory read-only.
+    package func remountReadOnly(_ target: String) {
+        for (number, mounts) in mounted {
+            mounted[number] = mounts.map { mount in
+                mount.target != target
+                    ? mount
+                    : Mount(
+                        number: mount.number, source: mount.source, target: target,
+                        type: mount.type, options: "ro")
+            }
+        }
+    }
+
     /// A program opens or closes the device.
     package func setPrograms(_ count: Int, on name: String) {
         mapped[name]?.programs = count

@@ -80,6 +80,7 @@ import Testing
         covered.world.kernel.free = ByteCount(1 << 20)
         watcher.look()
         watcher.look()
+        watcher.look()
         #expect(made.take() == ["/srv"])
         #expect(watcher.said().count { $0.contains("/srv is read-only now") } == 1)
         covered.world.kernel.free = ByteCount(50 << 30)

@@ -41,9 +41,10 @@ final class Watcher {
 
     /// In the place of mount(8).
     func set(makeReadOnly: @escaping (String) -> Void) {
-        reconciler.overlays.makeReadOnly = { directory in
+        let kernel = world.kernel
+        reconciler.overlays.makeReadOnly = { [unowned kernel] directory in
             makeReadOnly(directory)
-            return 0
+            kernel.remountReadOnly(directory)
         }
     }
 

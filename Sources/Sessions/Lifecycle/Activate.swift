@@ -66,9 +66,9 @@ extension Lifecycle {
         return try registry.activation(active.id)
     }
 
-    private func requireMode(
+    func requireMode(
         _ overlay: RestoreAt?, of active: Activation, _ device: String
-    ) throws {
+    ) throws(SessionsError) {
         guard (overlay == nil) != (active.restoreAt == nil) else { return }
         let how = overlay == nil ? "under an overlay" : "without an overlay"
         throw SessionsError.unsuitable(

@@ -47,13 +47,13 @@ extension Lifecycle {
     ///
     /// - Throws: what `activate` throws, but for `busy`.
     func activateWhenUnmounted(
-        _ device: String, chunkSize: ChunkSize?, directory: FilePath?
+        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, overlay: RestoreAt?
     ) throws(SessionsError) -> DeferredActivation {
         do {
             return .done(
                 try activate(
                     device, chunkSize: chunkSize, directory: directory, taking: nil,
-                    overlay: nil))
+                    overlay: overlay))
         } catch {
             guard case .busy(_, let reason, _) = error else { throw error }
             let pending = try asSessionsError {
@@ -62,7 +62,8 @@ extension Lifecycle {
                 let (kind, identity) = try identity(resolved)
                 return PendingActivation(
                     path: ByteText(path), kind: kind, identity: identity,
-                    chunkSize: chunkSize?.bytes, directory: directory.map { ByteText($0) })
+                    chunkSize: chunkSize?.bytes, directory: directory.map { ByteText($0) },
+                    overlay: overlay)
             }
             try registry.update { document throws(SessionsError) in
                 let others = (document.pending ?? []).filter { !$0.isAt(pending.path.path) }
@@ -96,7 +97,7 @@ extension Lifecycle {
             do {
                 switch try activate(
                     path.string, chunkSize: pending.chunkSize.map { try ChunkSize($0) },
-                    directory: pending.directory?.path, taking: nil, overlay: nil)
+                    directory: pending.directory?.path, taking: nil, overlay: pending.overlay)
                 {
                 case .activated(let activation), .alreadyActive(let activation): active = activation
                 }
@@ -150,9 +151,11 @@ extension SnapshotService {
 
     /// Activates now, or when nobody uses it any more.
     public func activateWhenUnmounted(
-        _ device: String, chunkSize: ChunkSize? = nil, directory: FilePath? = nil
+        _ device: String, chunkSize: ChunkSize? = nil, directory: FilePath? = nil,
+        overlay: RestoreAt? = nil
     ) throws(SessionsError) -> DeferredActivation {
-        try lifecycle.activateWhenUnmounted(device, chunkSize: chunkSize, directory: directory)
+        try lifecycle.activateWhenUnmounted(
+            device, chunkSize: chunkSize, directory: directory, overlay: overlay)
     }
 
     /// What is to be activated when nobody uses it any more.

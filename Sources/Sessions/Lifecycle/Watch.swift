@@ -200,13 +200,15 @@ public struct Observer: Sendable {
         try lifecycle.openSession(watched.activation.id, use: watched.uses.first)
     }
 
-    /// Runs `body` under the registry's lock if nothing is activated, so that nothing can be
+    /// Runs `body` under the registry's lock if nothing is activated nor to be, so that nothing can be
     /// activated before it has run.
     ///
     /// - Returns: whether it ran.
     public func ifNothingIsActivated(_ body: () -> Void) throws(SessionsError) -> Bool {
         // Looked at without the lock first: it is asked after every event.
-        guard try registry.read().isIdle else { return false }
+        guard try registry.read().isIdle,
+            (try? Configuration(reading: registry.layout).devices.isEmpty) != false
+        else { return false }
         return try registry.update { document in
             guard document.isIdle else { return false }
             body()

@@ -37,6 +37,11 @@ public struct Layout: Sendable {
     /// The sessions' base directory where neither the configuration nor `--store-dir` names one.
     public var defaultSessions: FilePath { path("snapshot") }
 
+    /// One of udev's links to disks: `by-uuid`, `by-label`.
+    func disks(_ kind: String, _ name: String) -> FilePath {
+        path("dev/disk").appending(kind).appending(name)
+    }
+
     /// Held while a password is checked, and in the pause after a wrong one.
     var passwordLock: FilePath { runDirectory.appending("password.lock") }
 

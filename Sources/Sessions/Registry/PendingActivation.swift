@@ -13,6 +13,8 @@ public struct PendingActivation: Hashable, Sendable, Codable {
     public let chunkSize: ByteCount?
     /// The sessions' base directory; the configuration's if nil.
     let directory: ByteText?
+    /// Nil to capture; else under an overlay, and when what is written is given up.
+    let overlay: RestoreAt?
 
     /// Whether a path leads to the same.
     func isAt(_ other: FilePath) -> Bool {

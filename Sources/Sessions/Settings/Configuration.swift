@@ -31,6 +31,8 @@ public struct Configuration: Sendable {
     public var readsBack = true
     /// `[retention]`: which sessions stay.
     public var retention = RetentionSettings()
+    /// `[[device]]`: what is activated by itself.
+    public var devices: [DeviceRule] = []
 
     /// What is left to others of a file system of this size: 5 %, and a gibibyte at most, unless
     /// `store.reserve` says something else.
@@ -102,15 +104,16 @@ public struct Configuration: Sendable {
         }
         let settings: SettingsText
         do {
-            settings = try SettingsText(text)
+            settings = try SettingsText(text, lists: [["device"]])
         } catch {
             throw refusal("line \(error.line): \(error.reason)")
         }
-        for entry in settings.entries {
+        devices = try DeviceRule.all(in: settings, refusal)
+        for entry in settings.entries where entry.number == nil {
             guard entry.words.count > 1 else {
                 throw refusal(
                     "\(entry.words[0]) is in no section; there are [sessions], [store], [archive], "
-                        + "[restore] and [retention]")
+                        + "[restore], [retention] and [[device]]")
             }
             if entry.words[0] == "retention" {
                 try setRetention(entry, refusal)

@@ -1,6 +1,6 @@
 /// A settings file's text: of TOML (toml.io, 1.0.0) what settings need. Sections in brackets, and keys
-/// with a string in one line, a whole number, true or false, or strings in brackets in one line; and
-/// comments.
+/// with a string in one line, a whole number, true or false, or strings in brackets in one line; sections in
+/// double brackets, one for each thing of a kind; and comments.
 ///
 /// What else TOML has (fractions, dates, arrays of anything else or of several lines, tables in one line,
 /// strings of several lines) no key takes, and it is refused.
@@ -16,6 +16,8 @@ struct SettingsText {
         /// The section and the key; or only a key, or more than one.
         let words: [String]
         let value: Value
+        /// The how manieth section of this name it is in, from 0, if that is in double brackets; else nil.
+        var number: Int?
     }
 
     struct Fault: Error {
@@ -25,12 +27,16 @@ struct SettingsText {
 
     /// In the file's order; none twice.
     private(set) var entries: [Entry] = []
+    /// How many sections in double brackets there are of each name.
+    private(set) var numbers: [[String]: Int] = [:]
 
-    init(_ text: String) throws(Fault) {
+    /// - Parameter lists: the sections that are in double brackets.
+    init(_ text: String, lists: Set<[String]> = []) throws(Fault) {
         var scalars = text.unicodeScalars[...]
         if scalars.first == "\u{FEFF}" { scalars.removeFirst() }
         var section: [String] = []
         var sections: Set<[String]> = []
+        var number: Int?
         var keys: Set<[String]> = []
         let lines = scalars.split(separator: "\n", omittingEmptySubsequences: false)
         for (index, var line) in lines.enumerated() {
@@ -38,9 +44,24 @@ struct SettingsText {
             var parser = Line(number: index + 1, rest: line)
             try parser.refuseControls()
             if parser.isAtEnd { continue }
-            if parser.take("[") {
+            if parser.takeDouble("[") {
                 section = try parser.words()
+                guard parser.takeDouble("]") else { throw parser.fault("a section is [[name]]") }
+                let name = section.joined(separator: ".")
+                guard lists.contains(section) else {
+                    throw parser.fault("a section of this name is [\(name)]")
+                }
+                number = numbers[section, default: 0]
+                numbers[section, default: 0] += 1
+                keys = keys.filter { !$0.starts(with: section) }
+            } else if parser.take("[") {
+                section = try parser.words()
+                number = nil
                 guard parser.take("]") else { throw parser.fault("a section is [name]") }
+                guard !lists.contains(section) else {
+                    let name = section.joined(separator: ".")
+                    throw parser.fault("a section of this name is [[\(name)]]")
+                }
                 guard sections.insert(section).inserted else {
                     throw parser.fault("[\(section.joined(separator: "."))] is there twice")
                 }
@@ -48,7 +69,8 @@ struct SettingsText {
                 let words = section + (try parser.words())
                 let name = words.joined(separator: ".")
                 guard parser.take("=") else { throw parser.fault("\(name) has no = behind it") }
-                entries.append(Entry(words: words, value: try parser.value(of: name)))
+                entries.append(
+                    Entry(words: words, value: try parser.value(of: name), number: number))
                 guard keys.insert(words).inserted else {
                     throw parser.fault("\(name) is there twice")
                 }
@@ -91,6 +113,14 @@ private struct Line {
         skipSpace()
         guard rest.first == scalar else { return false }
         rest.removeFirst()
+        return true
+    }
+
+    /// Takes two of this one, with nothing between them, and the space before them, if they come next.
+    mutating func takeDouble(_ scalar: Unicode.Scalar) -> Bool {
+        skipSpace()
+        guard rest.starts(with: [scalar, scalar]) else { return false }
+        rest.removeFirst(2)
         return true
     }
 

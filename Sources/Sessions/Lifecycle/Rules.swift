@@ -1,0 +1,57 @@
+import Block
+import SystemPackage
+
+/// What became of a rule of the configuration.
+public enum RuleOutcome: Sendable {
+    /// The device is activated now.
+    case activated(Activation)
+    /// It was activated before, and now is given up at another time.
+    case changed(Activation)
+    /// It was activated so before.
+    case alreadySo(Activation)
+    /// It is in use: why. It is activated when that is over.
+    case waits(String)
+    /// It isn't there.
+    case notThere
+}
+
+/// Devices that are activated by the configuration alone: nobody is asked for the password.
+extension Lifecycle {
+    /// Makes of a device what its rule says, if it is there.
+    ///
+    /// - Throws: what `activate` throws; `unsuitable` where it is activated in another mode.
+    func apply(_ rule: DeviceRule) throws(SessionsError) -> RuleOutcome {
+        guard let path = rule.path(in: registry.layout) else { return .notThere }
+        let resolved = try asSessionsError { try Files.resolve(path) }
+        if let known = try finder.find(resolved.string) {
+            try requireMode(rule.overlay, of: known, path.string)
+            guard let wanted = rule.overlay, known.restoreAt != wanted else {
+                return .alreadySo(known)
+            }
+            return .changed(try registry.change(known.id) { $0.restoreAt = wanted })
+        }
+        switch try activateWhenUnmounted(
+            path.string, chunkSize: rule.chunkSize, directory: rule.directory,
+            overlay: rule.overlay)
+        {
+        case .done(.activated(let activation)): return .activated(activation)
+        case .done(.alreadyActive(let activation)): return .alreadySo(activation)
+        case .waits(let reason): return .waits(reason)
+        }
+    }
+}
+
+extension SnapshotService {
+    /// The rules as the configuration file has them now.
+    public func rules() throws(SessionsError) -> [DeviceRule] {
+        try Configuration(reading: layout).devices
+    }
+
+    /// Makes of a device what its rule says, if it is there.
+    public func apply(_ rule: DeviceRule) throws(SessionsError) -> RuleOutcome {
+        try lifecycle.apply(rule)
+    }
+
+    /// Whether a rule's device is there.
+    public func isThere(_ rule: DeviceRule) -> Bool { rule.path(in: layout) != nil }
+}
