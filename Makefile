@@ -26,7 +26,7 @@ TEST_FLAGS = -Xswiftc -O
 STATIC_RUNTIME = $(shell dirname $$(dirname $$(realpath $$(command -v $(SWIFT)))))/lib/swift_static/linux
 
 # What Debian calls the libraries to build with, and the programs that the tests run.
-BUILD_PACKAGES = libdevmapper-dev libblkid-dev libmount-dev zlib1g-dev libdeflate-dev \
+BUILD_PACKAGES = libdevmapper-dev libblkid-dev libmount-dev zlib1g-dev libdeflate-dev libisal-dev \
 	libcrypt-dev liburing-dev libxxhash-dev pkg-config gcc libc6-dev
 TEST_PACKAGES  = user-mode-linux dmsetup udev kmod systemd e2fsprogs xfsprogs btrfs-progs dosfstools \
 	f2fs-tools nilfs-tools jfsutils lvm2 cryptsetup-bin mdadm nbd-server nbd-client iproute2 \

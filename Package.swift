@@ -51,6 +51,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(
             name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+        .systemLibrary(name: "CIsal", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CCrypt", pkgConfig: "libxcrypt", providers: [.apt(["libcrypt-dev"])]),
 
         .target(
@@ -66,7 +67,9 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "SessionArchive",
-            dependencies: ["CZlib", "CDeflate", "CXxhash", "Block", "ExceptionStore", system],
+            dependencies: [
+                "CZlib", "CDeflate", "CIsal", "CXxhash", "Block", "ExceptionStore", system,
+            ],
             swiftSettings: strict),
         .target(
             name: "Restore",
@@ -176,7 +179,8 @@ let package = Package(
         .testTarget(
             name: "SessionArchiveTests",
             dependencies: [
-                "Block", "ExceptionStore", "SessionArchive", "Restore", "StoreTesting", system,
+                "CZlib", "Block", "ExceptionStore", "SessionArchive", "Restore", "StoreTesting",
+                system,
             ],
             exclude: ["decode_archive.py"],
             swiftSettings: unoptimized),

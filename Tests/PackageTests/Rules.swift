@@ -2,7 +2,7 @@
 enum Rules {
     /// The modules from the lowest to the highest: each may import only those that stand before it.
     static let order = [
-        "CLinux", "CDeviceMapper", "CBlkid", "CMount", "CStatfs", "CZlib", "CDeflate",
+        "CLinux", "CDeviceMapper", "CBlkid", "CMount", "CStatfs", "CZlib", "CDeflate", "CIsal",
         "CUring", "CXxhash", "CCrypt", "CDmsnap",
         "Block", "DeviceMapper", "ExceptionStore", "SessionArchive", "Restore", "Sessions",
         "Monitor",

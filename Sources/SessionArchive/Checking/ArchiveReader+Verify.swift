@@ -99,6 +99,15 @@ extension ArchiveReader {
             try file.load(block, into: &span, loader)
         }
     }
+
+    /// Inflates the deflated block that was loaded last once more, to the same place.
+    func inflateAgain(
+        _ record: BlockRecord, by zlib: ZlibDecompressor
+    ) throws(BlockLoader.Failure) {
+        try contents.fill(0..<Int(record.contentsLength)) { span throws(BlockLoader.Failure) in
+            try loader.inflateAgain(Int(record.payloadLength), by: zlib, into: &span)
+        }
+    }
 }
 
 /// The checksum of an archive's bytes, put together from those of its blocks and of what is between.

@@ -5,7 +5,14 @@ internal import ExceptionStore
 ///
 /// It has no second table of exceptions, which would take as much memory as the source's: a bit for
 /// every exception and a number for every slice are enough.
+///
+/// Every block is inflated by what a restore inflates it with, libdeflate, which has nothing in common
+/// with the compressor; one in so many, the first among them, by zlib too. All of them would take
+/// longer than to compress them.
 struct ReadBack: Sendable {
+    /// One block in so many is inflated by zlib.
+    private static let zlibInterval = 32
+
     private let file: ArchiveFile
     private let slices: SourceSlices
     private let options: ArchiveOptions
@@ -69,10 +76,20 @@ struct ReadBack: Sendable {
     @safe private final class Space: @unchecked Sendable {
         var source: [UInt8]
         let archived: VerifyingSpace
+        let zlib: ZlibDecompressor
 
         init(_ slice: Int, _ block: Int) throws(ArchiveError) {
+            guard let zlib = ZlibDecompressor() else { throw .noMemory }
+            self.zlib = zlib
             source = [UInt8](repeating: 0, count: slice)
             archived = try VerifyingSpace(contentsSize: block, blockSize: block)
+        }
+
+        /// Whether the first `length` bytes of both are the same.
+        func isSame(_ length: Int) -> Bool {
+            archived.contents.use(0..<length) { archived in
+                source.use(0..<length) { archived.equals($0) }
+            }
         }
     }
 
@@ -91,17 +108,19 @@ struct ReadBack: Sendable {
         }
         guard length > 0 else { return nil }
         let block = Int(blocks[Int(slice)])
-        guard Int(file.blocks.records[block].contentsLength) == length else {
-            throw .damaged(.index, .blocks)
-        }
+        let record = file.blocks.records[block]
+        guard Int(record.contentsLength) == length else { throw .damaged(.index, .blocks) }
         let checksums: BlockLoader.Checksums
+        var isSame: Bool
         do {
             checksums = try space.archived.load(block, of: file)
+            isSame = space.isSame(length)
+            if block.isMultiple(of: Self.zlibInterval), record.isDeflated {
+                try space.archived.inflateAgain(record, by: space.zlib)
+                isSame = isSame && space.isSame(length)
+            }
         } catch {
             throw self.error(error, block, slice)
-        }
-        let isSame = space.archived.contents.use(0..<length) { archived in
-            space.source.use(0..<length) { archived.equals($0) }
         }
         guard isSame else { throw .readBackDiffers(slices.chunks(of: slice)) }
         return checksums

@@ -39,6 +39,9 @@ struct BlockRecord: Hashable, Sendable {
         coder.code(&payloadChecksum)
     }
 
+    /// Whether the payload is a DEFLATE stream: one that is stored is as long as the contents.
+    var isDeflated: Bool { payloadLength > 0 && payloadLength < contentsLength }
+
     /// Whether a section's header is the one that the index speaks of.
     func describes(_ header: SectionHeader, number: UInt64) -> Bool {
         header.tag == .block && header.number == number

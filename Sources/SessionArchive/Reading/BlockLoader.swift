@@ -111,6 +111,16 @@ internal import ExceptionStore
         }
     }
 
+    /// Inflates the payload that was loaded last once more.
+    ///
+    /// - Parameter length: Its length.
+    func inflateAgain(
+        _ length: Int, by zlib: ZlibDecompressor, into contents: inout MutableSpan<UInt8>
+    ) throws(Failure) {
+        let isGood = payload.use(0..<length) { zlib.decompress($0, into: &contents) }
+        guard isGood else { throw .fault(.compression) }
+    }
+
     private func inflate(
         _ slot: Range<Int>, into contents: inout MutableSpan<UInt8>
     ) throws(Failure) {
