@@ -14,7 +14,8 @@ VERSION  = 0.1.0
 SWIFT   ?= swift
 RELEASE  = .build/release
 STAGE    = .build/stage
-# The program starts a fifth faster where nothing of it has to be relocated, and without libstdc++.so.
+# The program starts a fifth faster where nothing of it has to be relocated, without libstdc++.so, and where no
+# library looks for its symbols in it.
 STATIC   = .build/static
 RESULTS  = .build/results
 TESTS    = .build/debug/dmsnapPackageTests.xctest --testing-library swift-testing
@@ -53,7 +54,8 @@ setup: ## Install what building and testing need (Debian 12, as root).
 
 build: ## Build the program, the C library, and everything that is installed.
 	@install -d $(STATIC) && ln -sf $$(gcc -print-file-name=libstdc++.a) $(STATIC)/
-	$(SWIFT) build $(RELEASE_FLAGS) --product dmsnap -Xlinker -no-pie -Xlinker -L$(CURDIR)/$(STATIC)
+	$(SWIFT) build $(RELEASE_FLAGS) --product dmsnap -Xlinker -no-pie -Xlinker --no-export-dynamic \
+	    -Xlinker -L$(CURDIR)/$(STATIC)
 	$(SWIFT) build $(RELEASE_FLAGS) --product dmsnap-c -Xlinker -L$(STATIC_RUNTIME)
 
 .PHONY: tests units

@@ -56,7 +56,7 @@ let package = Package(
 
         .target(
             name: "Block",
-            dependencies: ["CLinux", "CBlkid", "CMount", "CZlib", system],
+            dependencies: ["CLinux", "CBlkid", "CMount", "CStatfs", "CZlib", system],
             swiftSettings: strict),
         .target(
             name: "DeviceMapper",

@@ -18,7 +18,7 @@ struct Guest: AsyncParsableCommand {
 
     /// The parts, as `make bench ONLY=…` names them.
     enum Part: String, CaseIterable, ExpressibleByArgument {
-        case random, sequential, files, looking, checkpoints, overlay
+        case random, sequential, files, looking, checkpoints, overlay, mounts
     }
 
     @Option(help: "Measure this part alone.")
@@ -40,6 +40,7 @@ struct Guest: AsyncParsableCommand {
             case .looking: try await looking()
             case .checkpoints: try await checkpoints()
             case .overlay: try await overlay()
+            case .mounts: try await mounts()
             }
         }
         try Results.print(results)

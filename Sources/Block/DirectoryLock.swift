@@ -44,6 +44,15 @@ public struct DirectoryLock: ~Copyable, Sendable {
         return DirectoryLock(directory)
     }
 
+    /// The same, and waits until it can be had, no longer than `patience`, as `FileLock.take` does.
+    public static func take(
+        _ path: FilePath, alone: Bool, patience: Duration, waiting: () -> Void = {}
+    ) throws(SystemError) -> DirectoryLock? {
+        try FileLock.asking(patience, waiting) { () throws(SystemError) in
+            try takeIfFree(path, alone: alone)
+        }
+    }
+
     /// Runs `body` and lets go of the lock.
     public consuming func holding<Result>(_ body: () throws -> Result) throws -> Result {
         let result = Swift.Result { try body() }

@@ -36,11 +36,19 @@ public struct FileLock: ~Copyable, Sendable {
     public static func take(
         _ path: FilePath, patience: Duration, waiting: () -> Void = {}
     ) throws(SystemError) -> FileLock? {
+        try asking(patience, waiting) { () throws(SystemError) in try takeIfFree(path) }
+    }
+
+    /// Asks for a lock again and again until it is had, or patience is at its end.
+    static func asking<Lock: ~Copyable>(
+        _ patience: Duration, _ waiting: () -> Void,
+        _ takeIfFree: () throws(SystemError) -> Lock?
+    ) throws(SystemError) -> Lock? {
         let start = ContinuousClock.now
         var pause = Duration.milliseconds(10)
         var isSaid = false
         while true {
-            if let lock = try takeIfFree(path) { return lock }
+            if let lock = try takeIfFree() { return lock }
             let left = patience - (ContinuousClock.now - start)
             if left <= .zero { return nil }
             if !isSaid, ContinuousClock.now - start >= .seconds(1) {
@@ -64,6 +72,15 @@ public struct FileLock: ~Copyable, Sendable {
     /// whoever watches it for writers (inotify's IN_CLOSE_WRITE) sees none.
     public static func takeIfFree(existing path: FilePath) throws(SystemError) -> FileLock? {
         try takeIfFree(OwnedDescriptor.open(path, .readOnly))
+    }
+
+    /// The same, and waits as `take` does.
+    public static func take(
+        existing path: FilePath, patience: Duration, waiting: () -> Void = {}
+    ) throws(SystemError) -> FileLock? {
+        try asking(patience, waiting) { () throws(SystemError) in
+            try takeIfFree(existing: path)
+        }
     }
 
     private static func takeIfFree(

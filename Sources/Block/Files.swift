@@ -1,4 +1,5 @@
 internal import CLinux
+internal import CStatfs
 internal import Glibc
 public import SystemPackage
 
@@ -197,6 +198,15 @@ public enum Files {
         return (
             ByteCount(UInt64(status.f_bavail) * block), ByteCount(UInt64(status.f_blocks) * block)
         )
+    }
+
+    /// Whether the file system of `path` is a tmpfs or a ramfs.
+    public static func isInMemory(_ path: FilePath) throws(SystemError) -> Bool {
+        var status = statfs()
+        try systemCall("statfs", path.string) {
+            unsafe path.withPlatformString { unsafe statfs($0, &status) }
+        }
+        return [Int(TMPFS_MAGIC), Int(RAMFS_MAGIC)].contains(Int(status.f_type))
     }
 }
 

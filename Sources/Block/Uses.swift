@@ -56,13 +56,12 @@ public enum DeviceUses {
     }
 
     private static func mountsElsewhere(of number: DeviceNumber) -> [Mount] {
-        guard let processes = try? Files.list("/proc") else { return [] }
-        var seen: Set<UInt64> = [namespace("self") ?? 0]
+        var seen: Set<UInt64> = [namespace("/proc/self") ?? 0]
         var found: [Mount] = []
-        for process in processes where process.allSatisfy({ $0.isASCII && $0.isNumber }) {
+        for (_, process) in Proc.processes() {
             // A kernel thread, or one that has just ended, has none to read.
             guard let namespace = namespace(process), seen.insert(namespace).inserted,
-                let mounts = try? MountTable.read(FilePath("/proc/\(process)/mountinfo"))
+                let mounts = try? MountTable.read(process.appending("mountinfo"))
             else { continue }
             found += mounts.filter { MountTable.isOf(number, $0) }
         }
@@ -70,7 +69,7 @@ public enum DeviceUses {
     }
 
     /// A namespace's inode number; the same is the same namespace (namespaces(7)).
-    private static func namespace(_ process: String) -> UInt64? {
-        try? FileStatus(FilePath("/proc/\(process)/ns/mnt")).inode
+    private static func namespace(_ process: FilePath) -> UInt64? {
+        try? FileStatus(process.appending("ns/mnt")).inode
     }
 }

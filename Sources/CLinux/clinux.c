@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/socket.h>
@@ -303,6 +304,8 @@ static _Noreturn void detach(
     else if (ready_fd >= 0 && dup2(ready_fd, 3) < 0) _exit(errno);
     clinux_close_from(ready_fd >= 0 ? 4 : 3);
     if (chdir("/")) _exit(errno);
+    // It works for every device; what the caller's shell had a limit for is the caller's own.
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY });
     // Nobody has to wait for the program: its parent ends before it.
     pid_t child = fork_quietly(&old);
     if (child > 0) _exit(0);

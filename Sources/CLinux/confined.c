@@ -25,7 +25,7 @@ static void tell(int report, int step, int value) {
 }
 
 static void become_command(char *const arguments[], const sigset_t *mask, int report) {
-    static const int ours[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE };
+    static const int ours[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ };
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) signal(ours[i], SIG_DFL);
     sigprocmask(SIG_SETMASK, mask, NULL);
     // What is sealed is closed at the exec; until then it tells of a failure.

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -76,4 +77,9 @@ int clinux_open_standard(void) {
         if (open("/", O_RDONLY | O_DIRECTORY) < 0) break;
     }
     return closed;
+}
+
+int clinux_is_same_file(int pid, int fd, int other_pid, int other_fd) {
+    long order = syscall(SYS_kcmp, pid, other_pid, KCMP_FILE, (long)fd, (long)other_fd);
+    return order < 0 ? -1 : order == 0;
 }

@@ -93,6 +93,16 @@ public enum SnapshotStatus: Hashable, Sendable {
         }
     }
 
+    /// Whether there is no room for another exception: a write that needs one fails, or has failed already.
+    public func isFull(chunk: SectorCount) -> Bool {
+        switch self {
+        case .usage(let allocated, let total, _):
+            total.sectors < allocated.sectors || total.sectors - allocated.sectors < chunk.sectors
+        case .overflow: true
+        case .invalid, .mergeFailed, .unknown: false
+        }
+    }
+
     /// Chunks handed out for exceptions, committed or not: (allocated − metadata) / chunk.
     ///
     /// nil unless the status is a usage; holes that a crash left count as well.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Block
 import ExceptionStore
 import Sessions
 import SystemPackage
@@ -21,6 +22,14 @@ struct Activate: ParsableCommand {
     @Option(help: "The sessions' base directory instead of the configured one.")
     var storeDir: String?
 
+    enum Store: String, CaseIterable, ExpressibleByArgument {
+        case ram
+    }
+
+    @Option(
+        help: "With an overlay: ram, for a store in memory (in /run), which is gone after a boot.")
+    var store: Store?
+
     @Flag(help: "If it is in use, activate it when that ends.")
     var whenUnmounted = false
 
@@ -41,12 +50,15 @@ struct Activate: ParsableCommand {
             throw ValidationError(
                 "--restore-at \(restoreAt) goes with --mode overlay only: add that")
         }
+        if store != nil, storeDir != nil {
+            throw ValidationError("--store ram and --store-dir don't go together: leave one out")
+        }
+        if let contradiction = try request().contradiction {
+            throw ValidationError(contradiction)
+        }
     }
 
-    private var overlay: RestoreAt? { mode == .overlay ? restoreAt ?? .never : nil }
-
-    func run() throws {
-        let name = try device.required()
+    private func request() throws -> ActivationRequest {
         let chunk = try chunkSize.map { text in
             do {
                 return try ChunkSize(parsing: text)
@@ -54,14 +66,21 @@ struct Activate: ParsableCommand {
                 throw ValidationError("--chunk-size \(text): \(error)")
             }
         }
+        let overlay = restoreAt.map { ActivationRequest.Mode.overlay($0) } ?? .anyOverlay
+        return ActivationRequest(
+            mode == .overlay ? overlay : .capture, chunkSize: chunk,
+            place: store != nil
+                ? .memory : storeDir.map { .directory(FilePath($0)) } ?? .configured)
+    }
+
+    func run() throws {
+        let name = try device.required()
+        let request = try request()
         let service = try SnapshotService.forRoot(to: "activate a device")
         try service.password.verify(password.read())
-        let directory = storeDir.map { FilePath($0) }
         let outcome: ActivationOutcome
         if whenUnmounted {
-            switch try service.activateWhenUnmounted(
-                name, chunkSize: chunk, directory: directory, overlay: overlay)
-            {
+            switch try service.activateWhenUnmounted(name, request) {
             case .done(let done): outcome = done
             case .waits(let reason):
                 try MonitorLauncher.ensureRunning(service.layout)
@@ -72,18 +91,23 @@ struct Activate: ParsableCommand {
                     """)
             }
         } else {
-            outcome = try service.activate(
-                name, chunkSize: chunk, directory: directory, overlay: overlay)
+            outcome = try service.activate(name, request)
         }
-        try MonitorLauncher.ensureRunning(service.layout)
+        do {
+            try MonitorLauncher.ensureRunning(service.layout)
+        } catch {
+            // It would be activated, and nobody see a mount.
+            if case .activated = outcome { try service.deactivate(name) }
+            throw error
+        }
         switch outcome {
         case .activated(let activation) where activation.restoreAt != nil:
             try Output.print(
                 """
                 \(Output.visible(activation.path)) is activated: mount \
                 \(Output.visible(service.path(of: activation))) in its place.
-                The device itself is not written any more: what is written goes into a store under \
-                \(Output.visible(activation.base.path)).
+                The device itself is not written any more: what is written goes \
+                \(Self.destination(of: activation)).
                 """)
         case .activated(let activation):
             let path = Output.visible(service.path(of: activation))
@@ -99,5 +123,11 @@ struct Activate: ParsableCommand {
                 mount \(Output.visible(service.path(of: activation))).
                 """)
         }
+    }
+
+    private static func destination(of activation: Activation) -> String {
+        activation.isInMemory == true
+            ? "into memory, and is gone after a boot"
+            : "into a store under \(Output.visible(activation.base.path))"
     }
 }

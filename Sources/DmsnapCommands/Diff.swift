@@ -42,13 +42,15 @@ struct Diff: ParsableCommand {
             try service.lookingInto(
                 looking.request(end ?? session), end == nil ? .now : .beginning
             ) { after in
-                try compare(before, after)
+                // Then nothing that the file system says of a file tells whether it is the same.
+                let isBelieved = try !service.viewer.isWrittenPast(from: session, to: end)
+                try compare(before, after, isBelieved)
             }
         }
     }
 
-    private func compare(_ before: View, _ after: View) throws {
-        let sameInodes = before.sameInodes(as: after)
+    private func compare(_ before: View, _ after: View, _ isBelieved: Bool) throws {
+        let sameInodes = isBelieved ? before.sameInodes(as: after) : nil
         let old = try before.mounted()
         let new = try after.mounted()
         let changes: [FileChange]
@@ -57,7 +59,8 @@ struct Diff: ParsableCommand {
             defer { progress.end() }
             changes = try FileChange.between(
                 old, new, at: FilePath(path),
-                keepsChangeTimes: before.contents.type != "vfat" && before.contents.type != "exfat",
+                keepsChangeTimes: isBelieved && before.contents.type != "vfat"
+                    && before.contents.type != "exfat",
                 sameInodes: sameInodes, progress: { progress.show(files: $0) })
         }
         if json { return try Output.printJSON(changes) }

@@ -88,7 +88,7 @@ enum VerbFirst {
     /// Options that take a value in the next word.
     static let valued: Set<String> = [
         "--dev", "--session", "--device", "--passfile", "--old-passfile", "--chunk-size",
-        "--store-dir", "--stop", "--to", "--since", "--svg", "--from", "--label",
+        "--store", "--store-dir", "--stop", "--to", "--since", "--svg", "--from", "--label",
         "--mode", "--restore-at",
     ]
 

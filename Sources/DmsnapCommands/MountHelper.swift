@@ -122,14 +122,16 @@ struct MountHelper {
                 device: directory, reason: "there is no such directory to mount on; make it first")
         }
         var isNew = false
-        if activation == nil {
+        let request = ActivationRequest(
+            chunkSize: chunkSize, place: storeDirectory.map { .directory($0) } ?? .configured,
+            loop: attached?.loop.path)
+        if let activation {
+            try warnOfDifference(activation, from: request, service)
+        } else {
             try service.password.verify(
                 Terminal.password(
                     passfile: passfile, prompt: "dmsnap password: ", option: "-o passfile=FILE"))
-            switch try service.activate(
-                named, chunkSize: chunkSize, directory: storeDirectory,
-                taking: attached?.loop.path)
-            {
+            switch try service.activate(named, request) {
             case .activated(let made):
                 activation = made
                 isNew = true
@@ -151,6 +153,19 @@ struct MountHelper {
             if isNew { try service.deactivate(named) }
             throw error
         }
+    }
+
+    /// An option that says how to activate does nothing of what is activated otherwise. That is told, and no
+    /// more: a boot isn't to end at it.
+    private func warnOfDifference(
+        _ activation: Activation, from request: ActivationRequest, _ service: SnapshotService
+    ) throws {
+        var request = request
+        if activation.restoreAt != nil { request.mode = .anyOverlay }
+        guard let what = try service.difference(from: request, of: activation) else { return }
+        Output.diagnose(
+            "\(activation.path): it is activated \(what), and mounted so; to change that, deactivate it "
+                + "first")
     }
 
     /// mount(8) attaches an image to a loop device of its own for `loop`, `offset=` and `sizelimit=`

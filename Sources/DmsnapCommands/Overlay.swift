@@ -69,11 +69,18 @@ struct Commit: ParsableCommand {
         let shown = Output.visible(name)
         switch outcome {
         case .nothingToDo: try Output.print("\(shown): nothing was written over it.")
-        case .committed(let report):
+        case .committed(let report, let wasFull):
             try Output.print(
                 """
                 \(shown): \(ByteCount(report.totals.bytes).formatted) that were written over it are on it now.
                 """)
+            guard wasFull else { return }
+            Output.diagnose(
+                """
+                \(shown): its store was full: what was to be written then has failed, and is not on it; check \
+                its file system
+                """)
+            throw ExitCode(ExitStatus.ioError.rawValue)
         }
     }
 }

@@ -123,6 +123,14 @@ struct Restore: ParsableCommand {
         if let undo = outcome.undo {
             try Output.print("To undo it: dmsnap restore --session \(Output.visible(undo.text))")
         }
+        if let loss = outcome.loss {
+            Output.diagnose(
+                """
+                what the restore overwrote was not kept (\(Output.visible(loss))): nothing undoes it, and no older session \
+                can be restored any more
+                """)
+            throw ExitCode(ExitStatus.ioError.rawValue)
+        }
         if outcome.proof != .none, !outcome.isProven { throw ExitCode(ExitStatus.damaged.rawValue) }
     }
 
@@ -130,7 +138,7 @@ struct Restore: ParsableCommand {
     private func wanted(_ service: SnapshotService) throws -> RestoreRequest {
         guard let name = session.named else {
             guard let device = device ?? dev else { return try request() }
-            var request = try request(session: service.latestSession(of: device).record.name.text)
+            var request = try request(latestOf: device, service)
             request.device = nil
             return request
         }
@@ -143,9 +151,25 @@ struct Restore: ParsableCommand {
             case .noSuchSession, .damagedStore: break
             default: throw error
             }
-            guard let latest = try? service.latestSession(of: name) else { throw error }
-            return try request(session: latest.record.name.text)
+            do {
+                // To another device this one is left alone.
+                guard device == nil, dev == nil else {
+                    return try request(session: service.latestSession(of: name).record.name.text)
+                }
+                return try request(latestOf: name, service)
+            } catch let other as SessionsError where other.exitStatus != .busy {
+                throw error
+            }
         }
+    }
+
+    private func request(
+        latestOf device: String, _ service: SnapshotService
+    ) throws -> RestoreRequest {
+        let latest = try service.latestSessionToRestore(of: device)
+        var request = try request(session: latest.record.name.text)
+        request.isLatest = true
+        return request
     }
 
     /// Shows what will be done, and asks, where somebody is there to answer.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Block
+import CLinux
 import Sessions
 import SystemPackage
 
@@ -9,7 +10,7 @@ struct Try: ParsableCommand {
         discussion: """
             Mounts the device's file system on DIR for the command alone, which may write whatever it \
             likes: it goes into a store that is thrown away with the command's end, and the device itself \
-            is not written to at all, whatever ends this. It may be activated or not, mounted or not, a \
+            is not written to at all, whatever ends this; but see --commit-on-success. It may be activated or not, mounted or not, a \
             disk or an image file. What the command leaves running is killed. The exit status is the \
             command's; 126 if it can't be run, 127 if there is none; 70 to 79 where something else \
             went wrong.
@@ -20,6 +21,13 @@ struct Try: ParsableCommand {
 
     @Argument(help: "The directory on which the command sees it.", completion: .directory)
     var dir: String
+
+    @Flag(
+        help: """
+            If the command ends with 0, put what it wrote on the device: a session leads back. The device must be \
+            activated, and not in use.
+            """)
+    var commitOnSuccess = false
 
     @Argument(
         parsing: .postTerminator, help: "After --: the program and its arguments.")
@@ -46,6 +54,7 @@ struct Try: ParsableCommand {
         let trial = try service.viewer.trial(of: device)
         let status: Int32
         do {
+            if commitOnSuccess { try service.viewer.requireKeepable(trial) }
             let mount = try trial.view.mounted(isWritable: true)
             status = try mount.run(command, on: directory)
         } catch {
@@ -55,6 +64,19 @@ struct Try: ParsableCommand {
         }
         let isFull = try service.viewer.isFull(trial)
         let shown = Output.visible(trial.device)
+        if commitOnSuccess, status == 0, !isFull {
+            // A signal now is too late: half of it would be on the device.
+            clinux_catch_interrupts()
+            let label = SessionLabel("before " + command.joined(separator: " "))
+            guard let session = try service.viewer.keep(trial, as: label) else {
+                return Output.diagnose("the command wrote nothing to \(shown)")
+            }
+            return Output.diagnose(
+                """
+                what the command wrote is on \(shown) now; to take it back: dmsnap restore --session \
+                \(session.record.name)
+                """)
+        }
         if try service.viewer.end(trial) {
             Output.diagnose("\(shown) is as it was")
         } else {

@@ -65,7 +65,9 @@ final class Archivist {
             failed[name] = nil
             return true
         case .failure(let error):
-            log.error("\(error); it is tried again later")
+            // Who merges or deletes it has it for a moment: nothing has failed.
+            let isBusy = if case .busy = error { true } else { false }
+            log.log(level: isBusy ? .info : .error, "\(error); it is tried again later")
             failed[name] = .now
             return false
         }

@@ -311,17 +311,17 @@ struct Reconciler {
         return .after(Self.slow)
     }
 
-    /// Not mounted any more. While something else has it open (udev's probe for a moment, or another
-    /// use) the session goes on.
+    /// Not mounted any more. While something has it open that isn't a mere reader the session goes on.
     private mutating func close(_ one: Watched) throws(SessionsError) -> Next {
         let id = one.activation.id
-        guard one.openCount == 0 else {
+        let outcome = try service.rollOver(id)
+        if case .inUse = outcome, one.openCount > 0 {
             let tries = closing[id, default: 0]
             closing[id] = tries + 1
             return .after(tries < 40 ? Self.probing : Self.slow)
         }
         closing[id] = nil
-        switch try service.rollOver(id) {
+        switch outcome {
         case .closed(let session):
             log.info("\(session.record.name): \(session.record.state.rawValue)")
             hasClosed = true

@@ -27,7 +27,7 @@ extension SessionsError {
             .damaged
         case .notRoot, .noPassword, .wrongPassword, .passfile: .denied
         case .noDeviceMapper: .noDeviceMapper
-        case .interrupted, .restoreFailed, .archiveFailed, .archiveStopped, .monitor,
+        case .interrupted, .restoreFailed, .commitFailed, .archiveFailed, .archiveStopped, .monitor,
             .noRoom, .notCopied:
             .ioError
         case .deviceMapper(let error): error.errno == .resourceBusy ? .busy : .ioError

@@ -71,12 +71,23 @@ public enum SessionsError: Error, Sendable {
     case system(SystemError)
     /// Reading a store or writing a device failed in a restore.
     case restoreFailed(session: String, device: String, reason: String)
+    /// What was written elsewhere in a device's place could not be put on it, or not all of it.
+    case commitFailed(device: String, reason: String)
     /// A step failed, and undoing those before it did as well.
     indirect case rollback(cause: SessionsError, failures: [String])
     /// Sessions could not be sent, or not be received.
     case transfer(TransferFailure)
     /// What can't happen.
     case internalFault(String)
+}
+
+extension SessionsError {
+    /// A device was set read-only, and is to be written.
+    static func setReadOnly(_ device: String) -> SessionsError {
+        .unsuitable(
+            device: device,
+            reason: "it is set read-only; run `blockdev --setrw` on it to have it written")
+    }
 }
 
 extension SessionsError: CustomStringConvertible {
@@ -162,6 +173,8 @@ extension SessionsError: CustomStringConvertible {
             "session \(session): making its archive was stopped; its store is kept"
         case .restoreFailed(let session, let device, let reason):
             "\(device): restoring session \(session) failed: \(reason)"
+        case .commitFailed(let device, let reason):
+            "\(device): committing what was written failed: \(reason)"
         case .rollback(let cause, let failures):
             "\(cause); undoing what had been done failed, too: "
                 + failures.joined(separator: "; ")

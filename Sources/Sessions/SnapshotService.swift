@@ -1,8 +1,6 @@
 public import Block
-public import ExceptionStore
 internal import Glibc
 public import Restore
-public import SystemPackage
 
 /// dmsnap's domain: activated devices, their stores, and their sessions.
 ///
@@ -76,11 +74,9 @@ public struct SnapshotService: Sendable {
     /// Arms a block device or an image file: from its next mount on, every mount is a session; or, with an
     /// overlay, is written over it.
     public func activate(
-        _ device: String, chunkSize: ChunkSize? = nil, directory: FilePath? = nil,
-        taking loop: FilePath? = nil, overlay: RestoreAt? = nil
+        _ device: String, _ request: ActivationRequest = ActivationRequest()
     ) throws(SessionsError) -> ActivationOutcome {
-        try lifecycle.activate(
-            device, chunkSize: chunkSize, directory: directory, taking: loop, overlay: overlay)
+        try lifecycle.activate(device, request)
     }
 
     /// Takes an activated device's tables down; gives the session that this closed, if it did.

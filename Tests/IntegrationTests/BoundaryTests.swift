@@ -10,6 +10,15 @@ extension IntegrationTests {
             let check: String
             let kind: DeviceKind
             var megabytes = 64
+
+            /// Makes one on a device that isn't activated, and runs a script in it.
+            func make(on rig: Rig, _ script: String) async throws {
+                try await sh(
+                    """
+                    \(make) \(rig.device) > /dev/null; mount \(rig.device) \(rig.mountPoint)
+                    cd \(rig.mountPoint); \(script); cd /; umount \(rig.mountPoint)
+                    """)
+            }
         }
 
         static let fileSystems = [

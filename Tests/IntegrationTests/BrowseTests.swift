@@ -125,6 +125,31 @@ extension IntegrationTests {
             }
         }
 
+        @Test("What was written past the file system differs, though no file's times say so")
+        func writtenPast() async throws {
+            try await Rig.with(.image) { rig in
+                try await sh(
+                    """
+                    mkfs.ext4 -q -F \(rig.device); mount \(rig.device) \(rig.mountPoint)
+                    seq 1 9000 > \(rig.mountPoint)/raw; seq 1 9000 > \(rig.mountPoint)/other
+                    umount \(rig.mountPoint)
+                    """)
+                try await rig.activate()
+                let known = Set(rig.directories())
+                try await sh(
+                    """
+                    block=$(debugfs -R 'bmap raw 1' \(rig.device) 2> /dev/null)
+                    size=$(debugfs -R stats \(rig.device) 2> /dev/null | sed -n 's/^Block size: *//p')
+                    printf QQQQ | dd of=\(rig.path()) bs=1 seek=$((block * size + 10)) conv=notrunc,fsync \
+                        2> /dev/null
+                    """)
+                try await eventually("it is a session") { rig.directories().count > known.count }
+                let session = try #require(rig.directories().first { !known.contains($0) })
+                #expect(try await diff([session]) == ["modified /raw"])
+                try await rig.deactivate()
+            }
+        }
+
         @Test("Nothing is left of a view whose maker is killed, or that is just unmounted")
         func killed() async throws {
             try await Rig.with(.image) { rig in

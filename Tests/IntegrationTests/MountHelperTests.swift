@@ -21,8 +21,10 @@ extension IntegrationTests {
                 try await eventually("the session is open") { !rig.openSessions().isEmpty }
                 try await sh("echo x > \(rig.mountPoint)/x; umount \(rig.mountPoint)")
                 try await eventually("the session is closed") { rig.openSessions().isEmpty }
-                // Activated now: no password is needed any more.
-                try await sh("mount -t dmsnap -o ro \(rig.device) \(rig.mountPoint)")
+                // Activated now: no password is needed any more, and it is as it is.
+                let said = try await sh(
+                    "mount -t dmsnap -o ro,chunk-size=1M \(rig.device) \(rig.mountPoint) 2>&1")
+                #expect(said.contains("it is activated with chunks of 16"))
                 #expect(try await sh("cat \(rig.mountPoint)/x") == "x")
                 try await rig.unmount()
                 let session = try #require(try await rig.sessions().first)

@@ -33,13 +33,8 @@ extension IntegrationTests {
             arguments: Boundaries.fileSystems)
         func life(fileSystem: Boundaries.FileSystem) async throws {
             try await Rig.with(fileSystem.kind, size: fileSystem.megabytes << 20) { rig in
-                try await sh(
-                    """
-                    \(fileSystem.make) \(rig.device) > /dev/null
-                    mount \(rig.device) \(rig.mountPoint)
-                    echo kept > \(rig.mountPoint)/kept; head -c 4M /dev/urandom > \(rig.mountPoint)/large
-                    umount \(rig.mountPoint)
-                    """)
+                try await fileSystem.make(
+                    on: rig, "echo kept > kept; head -c 4M /dev/urandom > large")
                 let before = try await raw(rig)
                 try await activate(rig)
                 let script = """
@@ -75,6 +70,16 @@ extension IntegrationTests {
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 let before = try await raw(rig)
                 try await activate(rig, "unmount")
+                // What it isn't, it isn't said to be.
+                let again = ["activate", rig.device, "--passfile", Dmsnap.passfile]
+                let overlay = again + ["--mode", "overlay"]
+                #expect(try await Dmsnap.must(overlay).contains("already"))
+                try await Dmsnap.refuses(
+                    overlay + ["--restore-at", "boot"], status: 64,
+                    saying: ["--restore-at unmount", "dmsnap set"])
+                try await Dmsnap.refuses(again, status: 64, saying: ["under an overlay"])
+                try await Dmsnap.refuses(
+                    overlay + ["--chunk-size", "128K"], status: 64, saying: ["with chunks of"])
                 for round in 1...3 {
                     try await mounted(
                         rig, "test ! -e round; echo \(round) > round; head -c 3M /dev/urandom > new"
@@ -144,6 +149,38 @@ extension IntegrationTests {
                     try await Dmsnap.must(["deactivate", device, "--passfile", Dmsnap.passfile])
                 }
                 try await sh("losetup -d \(loop); rm -rf /snapshot/*")
+            }
+        }
+
+        @Test("A store in memory touches no disk, and nothing of it is left after a boot")
+        func inMemory() async throws {
+            try await Rig.with(.image, size: 16 << 20) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                let before = try await raw(rig)
+                try await rig.activate(["--mode", "overlay", "--store", "ram"])
+                let allocated = "du --block-size=1 -s /run/dmsnap/stores | cut -f 1"
+                let empty = try #require(Int(await sh(allocated)))
+                try await mounted(rig, "head -c 2M /dev/urandom > new; sync")
+                #expect(try #require(Int(await sh(allocated))) >= empty + 2 << 20)
+                #expect(rig.directories() == [])
+                for (verb, reason) in [
+                    (["commit", rig.device], "power cut"),
+                    (["set", rig.device, "--restore-at", "never"], "gone after a boot"),
+                ] {
+                    try await Dmsnap.refuses(verb, status: 64, saying: ["in memory", reason])
+                }
+                // What a boot leaves of it. The monitor is quick to put it together again.
+                try await sh(
+                    """
+                    udevadm settle; rm -r /run/dmsnap/stores; dmsetup remove \(rig.path()); losetup -D
+                    dmsnap assemble > /dev/null
+                    """)
+                #expect(try await rig.checksum() == before)
+                try await mounted(rig, "test ! -e new; echo new > new")
+                try await Dmsnap.must(["discard", rig.device])
+                try await rig.deactivate()
+                #expect(try await raw(rig) == before)
+                try await sh("test -z \"$(ls /run/dmsnap/stores/.armed)\"")
             }
         }
 
@@ -228,17 +265,26 @@ extension IntegrationTests {
                 try await Dmsnap.must(["discard", rig.device])
                 #expect(try await raw(rig) == before)
                 // Faster than anybody looks: programs get errors, and nothing else is lost.
-                try await sh(
-                    """
-                    mount \(rig.path()) \(rig.mountPoint); cd \(rig.mountPoint); echo first > first; sync
-                    head -c 60M /dev/zero | tr '\\0' x > large 2> /dev/null && sync -f large && exit 1
-                    cd /; umount \(rig.mountPoint); true
-                    """)
-                let full = try await rig.status()
-                #expect(full.state == "overlay" && full.warning?.contains("full") == true)
-                try await sh("e2fsck -fy \(rig.path()) > /dev/null || [ $? -le 12 ]")
+                func overfill() async throws {
+                    try await sh(
+                        """
+                        mount \(rig.path()) \(rig.mountPoint); cd \(rig.mountPoint); echo first > first; sync
+                        head -c 60M /dev/zero | tr '\\0' x > large 2> /dev/null && sync -f large && exit 1
+                        cd /; umount \(rig.mountPoint); true
+                        """)
+                    let full = try await rig.status()
+                    #expect(full.state == "overlay" && full.warning?.contains("full") == true)
+                    try await sh("e2fsck -fy \(rig.path()) > /dev/null || [ $? -le 12 ]")
+                }
+                try await overfill()
                 try await Dmsnap.must(["discard", rig.device])
                 #expect(try await rig.checksum() == before)
+                try await overfill()
+                let shown = try await rig.checksum()
+                let output = try await Dmsnap.call(["commit", rig.device])
+                #expect(output.status == 74 && output.err.contains("its store was full"))
+                #expect(try await raw(rig) == shown)
+                #expect(shown != before)
                 try await rig.deactivate()
                 try await sh("rm /etc/dmsnap/dmsnap.toml")
             }

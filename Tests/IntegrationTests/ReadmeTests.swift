@@ -57,6 +57,7 @@ extension IntegrationTests {
                 let second = try #require(try await rig.sessions().last)
                 try await rig.mounted("echo more > more")
                 try await rig.deactivate()
+                for session in try await rig.sessions() { try await rig.archived(session) }
 
                 let device = FilePath(rig.device).lastComponent?.string ?? ""
                 let names = [

@@ -58,9 +58,18 @@ extension IntegrationTests {
                 let there = Set(rig.directories()).intersection(made)
                 #expect(there == Set(left))
                 let oldest = left[0]
-                try await Dmsnap.must(["restore", "--session", oldest])
-                #expect(try await rig.checksum() == before[oldest])
+                // What it overwrites can't be kept in so little room, and with a store that is lost every session
+                // would be: nothing is written. Deactivated nothing is kept, and all of it goes back.
+                let now = try await rig.checksum()
+                let refused = try await Dmsnap.call(["restore", "--session", oldest])
+                #expect(refused.status == 74, "\(refused.out)\(refused.err)")
+                #expect(refused.err.contains("store.reserve"), "\(refused.err)")
+                #expect(try await rig.checksum() == now)
                 try await rig.deactivate()
+                #expect(
+                    try await Dmsnap.must(["restore", "--session", oldest]).contains(
+                        "It is what it was"))
+                #expect(try await rig.checksum() == before[oldest])
                 try await sh("umount \(rig.base)")
             }
         }

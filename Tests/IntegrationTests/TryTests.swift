@@ -5,11 +5,14 @@ import Testing
 extension IntegrationTests {
     @Suite struct Tries {
         private func attempt(
-            _ rig: Rig, _ script: String, _ device: String? = nil
+            _ rig: Rig, _ script: String, _ options: [String] = []
         ) async throws -> Output {
-            try await Dmsnap.call([
-                "try", device ?? rig.device, rig.mountPoint, "--", "sh", "-euc", script,
-            ])
+            try await Dmsnap.call(
+                ["try"] + options + [rig.device, rig.mountPoint, "--", "sh", "-euc", script])
+        }
+
+        private func commit(_ rig: Rig, _ script: String) async throws -> Output {
+            try await attempt(rig, script, ["--commit-on-success"])
         }
 
         @Test(
@@ -17,12 +20,7 @@ extension IntegrationTests {
             arguments: Boundaries.fileSystems)
         func gone(fileSystem: Boundaries.FileSystem) async throws {
             try await Rig.with(fileSystem.kind, size: fileSystem.megabytes << 20) { rig in
-                try await sh(
-                    """
-                    \(fileSystem.make) \(rig.device) > /dev/null
-                    mount \(rig.device) \(rig.mountPoint)
-                    echo kept > \(rig.mountPoint)/kept; umount \(rig.mountPoint)
-                    """)
+                try await fileSystem.make(on: rig, "echo kept > kept")
                 let before = try await rig.checksum()
                 let script = """
                     cd \(rig.mountPoint); grep -qx kept kept; rm kept; mkdir new
@@ -52,6 +50,106 @@ extension IntegrationTests {
                 #expect(try await rig.status().state == "open")
                 try await rig.unmount()
                 try await rig.deactivate()
+            }
+        }
+
+        @Test(
+            "What a command wrote that ended well is on the device if that was wished for, and a session leads back",
+            arguments: Boundaries.fileSystems)
+        func committed(fileSystem: Boundaries.FileSystem) async throws {
+            try await Rig.with(fileSystem.kind, size: fileSystem.megabytes << 20) { rig in
+                try await fileSystem.make(on: rig, "echo kept > kept")
+                try await rig.activate()
+                let before = try await rig.checksum()
+                let script =
+                    "cd \(rig.mountPoint); rm kept; head -c 3M /dev/zero | tr '\\0' x > new"
+                let failed = try await commit(rig, "\(script); exit 3")
+                #expect(failed.status == 3 && failed.err.contains("is as it was"), "\(failed.err)")
+                #expect(try await rig.checksum() == before)
+                #expect(try await rig.sessions().isEmpty)
+
+                let output = try await commit(rig, script)
+                #expect(output.status == 0 && output.err.contains("is on"), "\(output.err)")
+                let session = try #require(await rig.sessions().first)
+                #expect(session.label?.hasPrefix("before sh -euc cd") == true)
+                #expect(output.err.contains("restore --session \(session.name)"), "\(output.err)")
+                try await rig.mounted(
+                    "test ! -e kept; test $(tr -d x < new | wc -c) = 0; stat -c %s new | grep -qx 3145728"
+                )
+                try await Dmsnap.must(["restore", "--session", session.name])
+                #expect(try await rig.checksum() == before)
+                try await rig.deactivate()
+            }
+        }
+
+        @Test(
+            "Nothing is committed where others have been at it, or nothing would lead back; and a kill is undone"
+        )
+        func commitTrouble() async throws {
+            try await Rig.with(.image, size: 160 << 20) { rig in
+                let ran = "\(rig.directory)/ran"
+                func refuses(_ script: String, _ status: Int32, _ saying: String) async throws {
+                    let output = try await commit(rig, script)
+                    #expect(output.status == status && output.err.contains(saying), "\(output.err)")
+                }
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await refuses("touch \(ran)", 78, "isn't activated")
+                try await rig.activate()
+                let origin = try await rig.path()
+                try await rig.mount()
+                try await refuses("touch \(ran)", 75, "in use")
+                try await rig.unmount()
+                #expect(!Files.exists(FilePath(ran)))
+                // Written past the command: the end of the device, which no file has.
+                try await refuses(
+                    """
+                    echo x > \(rig.mountPoint)/x
+                    dd if=/dev/urandom of=\(origin) bs=4k count=1 seek=40959 conv=notrunc,fsync 2> /dev/null
+                    """, 75, "something has written to it")
+                try await rig.mounted("test ! -e x")
+                let before = try await rig.checksum()
+                let known = Set(rig.directories())
+                try await sh(
+                    """
+                    dmsnap try --commit-on-success \(rig.device) \(rig.mountPoint) -- \
+                        sh -euc 'head -c 120M /dev/urandom > \(rig.mountPoint)/large' 2> /dev/null & pid=$!
+                    until [ "$(dmsetup status | awk '/^dmsnapcow/ && !/view/ { split($5, a, "/"); print (a[1] > 9000) }')" = 1 ] ||
+                        ! kill -0 $pid 2> /dev/null
+                    do sleep 0.02; done
+                    kill -9 $pid; wait $pid || :
+                    dmsetup udevcomplete_all --yes > /dev/null
+                    """)
+                try await eventually("it is a session") { rig.directories().count > known.count }
+                let session = try #require(rig.directories().first { !known.contains($0) })
+                #expect(try await rig.checksum() != before)
+                try await Dmsnap.must(["restore", "--session", session])
+                #expect(try await rig.checksum() == before)
+                try await rig.deactivate()
+            }
+        }
+
+        @Test("What couldn't be taken back again, since its store would get full, is not committed")
+        func commitTooMuch() async throws {
+            try await Rig.with(.image, size: 96 << 20) { rig in
+                let settings = "/etc/dmsnap/dmsnap.toml"
+                try await sh(
+                    """
+                    mkfs.ext4 -q -F \(rig.device)
+                    mkdir -p /etc/dmsnap; printf '[store]\\nlimit = "10%%"\\n' > \(settings)
+                    """)
+                try await rig.activate()
+                let before = try await rig.checksum()
+                let script = "head -c 24M /dev/urandom > \(rig.mountPoint)/large"
+                let output = try await commit(rig, script)
+                #expect(output.status == 74, "\(output.err)")
+                #expect(output.err.contains("store.limit"), "\(output.err)")
+                #expect(try await rig.checksum() == before)
+                #expect(try await rig.sessions().isEmpty)
+                #expect(try await rig.status().state == "armed")
+                let little = try await commit(rig, "echo x > \(rig.mountPoint)/x")
+                #expect(little.status == 0, "\(little.err)")
+                try await rig.deactivate()
+                try await sh("rm \(settings)")
             }
         }
 

@@ -4,6 +4,36 @@ import Testing
 
 extension IntegrationTests {
     @Suite struct Uses {
+        @Test("A program that has the device open to read it glues no two mounts together")
+        func readers() async throws {
+            try await Rig.with(.image, size: 32 << 20) { rig in
+                try await sh("mkfs.ext4 -q -F \(rig.device)")
+                try await rig.activate()
+                let origin = try await rig.path()
+                let before = try await rig.checksum()
+                try await sh("sleep 985 < \(origin) > /dev/null 2>&1 &")
+                var states = [before]
+                for name in ["one", "two"] {
+                    try await rig.mount()
+                    try await eventually("it is open") { try await rig.status().state == "open" }
+                    try await sh(
+                        "echo \(name) > \(rig.mountPoint)/\(name); umount \(rig.mountPoint)")
+                    try await eventually("it is armed") {
+                        try await rig.status().state == "armed"
+                    }
+                    states.append(try await rig.checksum())
+                }
+                try await sh("pkill -f '^sleep 985'; sleep 0.5")
+                let sessions = try await rig.sessions()
+                #expect(sessions.count == 2)
+                for (session, state) in zip(sessions, states).reversed() {
+                    try await Dmsnap.must(["restore", "--session", session.name])
+                    #expect(try await rig.checksum() == state)
+                }
+                try await rig.deactivate()
+            }
+        }
+
         @Test("A mount in another namespace, which no event tells of, is a session")
         func otherNamespace() async throws {
             try await Rig.with(.block) { rig in

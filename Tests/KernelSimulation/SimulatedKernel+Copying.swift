@@ -12,7 +12,7 @@ extension SimulatedKernel {
     /// Takes over everything of another kernel with the same nodes.
     func become(_ other: SimulatedKernel) throws {
         // `nodes`, and what follows.
-        precondition(Mirror(reflecting: self).children.count == 31, "not all of it is taken over")
+        precondition(Mirror(reflecting: self).children.count == 32, "not all of it is taken over")
         for disk in disks { try disk.file.close() }
         for loop in loops.values { try loop.file.close() }
         disks = []
@@ -47,6 +47,7 @@ extension SimulatedKernel {
         hidden = other.hidden
         fileSystemUUID = other.fileSystemUUID
         free = other.free
+        runIsInMemory = other.runIsInMemory
         countsWrites = other.countsWrites
         writes = other.writes
         unflushed = other.unflushed

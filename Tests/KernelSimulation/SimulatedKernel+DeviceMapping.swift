@@ -84,7 +84,9 @@ extension SimulatedKernel {
                 violations.append("\(name): its store is under another table already")
             }
             let store: SimulatedStore? = Steps.elsewhere {
-                try? SimulatedStore(file, chunkBytes: Int(target.chunk.sectors) * 512)
+                try? SimulatedStore(
+                    file, chunkBytes: Int(target.chunk.sectors) * 512,
+                    outlastsOverflow: target.outlastsOverflow)
             }
             guard let store else { throw failure(.invalidArgument) }
             device.inactiveStore = store

@@ -125,9 +125,10 @@ extension SimulatedKernel {
         }
     }
 
-    /// A program opens or closes the device.
-    package func setPrograms(_ count: Int, on name: String) {
+    /// Programs open or close the device; some of them only to read.
+    package func setPrograms(_ count: Int, readers: Int = 0, on name: String) {
         mapped[name]?.programs = count
+        mapped[name]?.readers = readers
     }
 
     /// Writes through an origin.
@@ -153,7 +154,7 @@ extension SimulatedKernel {
             }
             let range = offset..<offset + bytes.count
             if let store = overlay(device) {
-                guard store.isValid else { throw Errno.ioError }
+                guard store.isValid, !store.isFull else { throw Errno.ioError }
                 for part in chunks(of: range, store.chunkBytes) {
                     let chunk = part.lowerBound / store.chunkBytes
                     try store.capture(chunk) {

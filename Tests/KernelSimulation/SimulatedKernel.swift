@@ -40,6 +40,8 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         /// Of an origin: the snapshots by whose chunks it splits bios, found out at its last resume.
         var splitsFor: Set<String> = []
         var programs = 0
+        /// How many of them only read.
+        var readers = 0
     }
 
     /// Where the nodes of disks are.
@@ -66,6 +68,8 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     }
     /// What is free where sessions are, of a hundred gibibytes.
     package var free = ByteCount(50 << 30)
+    /// Whether /run is a tmpfs.
+    package var runIsInMemory = true
     /// Whether the kernel counts writes.
     package var countsWrites = true
     /// How many writes each device has completed.
@@ -139,6 +143,17 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     ) throws(SystemError) -> (free: ByteCount, size: ByteCount) {
         (free, ByteCount(100 << 30))
     }
+
+    package func readers(of number: DeviceNumber) -> Int? {
+        guard let device = mapped.values.first(where: { $0.number == number }),
+            device.readers == device.programs
+        else { return nil }
+        return device.readers
+    }
+
+    package func availableMemory() -> ByteCount? { ByteCount(1 << 30) }
+
+    package func isInMemory(_ path: FilePath) -> Bool { runIsInMemory }
 
     package func exists(_ number: DeviceNumber) -> Bool {
         disks.contains { $0.number == number } || number.major == 7 && loops[number.minor] != nil

@@ -13,12 +13,16 @@ final class SimulatedStore {
     var nextFree = 2
     var committed = 0
     private(set) var isValid = true
+    /// Whether it keeps what it has when it is full; then nothing more can be written.
+    let outlastsOverflow: Bool
+    private(set) var isFull = false
     /// Of a store that is merged: an I/O error has stopped it.
     var hasMergeFailed = false
 
     /// Reads the store, and makes a fresh one usable: its header is written as the table is loaded.
-    init(_ file: FileDescriptor, chunkBytes: Int) throws {
+    init(_ file: FileDescriptor, chunkBytes: Int, outlastsOverflow: Bool = false) throws {
         self.file = file
+        self.outlastsOverflow = outlastsOverflow
         self.chunkBytes = chunkBytes
         let bytes = try allBytes(of: file)
         guard bytes.count >= 2 * chunkBytes else { throw Errno.invalidArgument }
@@ -44,6 +48,8 @@ final class SimulatedStore {
         nextFree = other.nextFree
         committed = other.committed
         isValid = other.isValid
+        outlastsOverflow = other.outlastsOverflow
+        isFull = other.isFull
         hasMergeFailed = other.hasMergeFailed
     }
 
@@ -72,16 +78,17 @@ final class SimulatedStore {
 
     /// Keeps a chunk of the origin, `contents`, before it is overwritten for the first time.
     func capture(_ chunk: Int, _ contents: () throws -> [UInt8]) throws {
-        guard isValid, captured.insert(chunk).inserted else { return }
+        guard isValid, !captured.contains(chunk) else { return }
         let new = nextFree
-        guard (new + 1) * chunkBytes <= image.bytes.count else { return try invalidate() }
+        guard (new + 1) * chunkBytes <= image.bytes.count else { return try overflow() }
+        captured.insert(chunk)
         nextFree += 1
         if (nextFree - 1).isMultiple(of: image.perArea + 1) { nextFree += 1 }
         image.setChunk(new, try contents())
         try flush(new * chunkBytes..<(new + 1) * chunkBytes)
         if (committed + 1).isMultiple(of: image.perArea) {
             let area = image.areaOffset((committed + 1) / image.perArea)
-            guard area + chunkBytes <= image.bytes.count else { return try invalidate() }
+            guard area + chunkBytes <= image.bytes.count else { return try overflow() }
             image.zero(chunkAt: area)
             try flush(area..<area + chunkBytes)
         }
@@ -89,6 +96,10 @@ final class SimulatedStore {
         let entry = image.entryOffset(committed)
         try flush(entry..<entry + 16)
         committed += 1
+    }
+
+    private func overflow() throws {
+        if outlastsOverflow { isFull = true } else { try invalidate() }
     }
 
     /// Out of room, or the store failed.
@@ -105,6 +116,7 @@ final class SimulatedStore {
     var status: String {
         guard isValid else { return "Invalid" }
         if hasMergeFailed { return "Merge failed" }
+        if isFull { return "Overflow" }
         let sectors = chunkBytes / 512
         let areas = committed / image.perArea + 1
         return "\(nextFree * sectors)/\(image.bytes.count / 512) \((areas + 1) * sectors)"

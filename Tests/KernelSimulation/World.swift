@@ -51,7 +51,7 @@ package final class World {
     /// Activates with small chunks.
     @discardableResult
     package func activate(_ path: FilePath) throws -> Activation {
-        switch try service().activate(path.string, chunkSize: .init(parsing: "1K")) {
+        switch try service().activate(path.string, .init(chunkSize: .init(parsing: "1K"))) {
         case .activated(let activation), .alreadyActive(let activation): activation
         }
     }
@@ -166,7 +166,10 @@ package final class World {
         let stores = activations.count { !$0.store.isAbsent }
         let wanted = stores - lost + activations.count { $0.kind == .image } + merging
         if loops != wanted { faults.append("\(loops) loop devices, and not \(wanted)") }
-        let directories = Set((try? Files.list(layout.defaultSessions.appending(".armed"))) ?? [])
+        let directories = Set(
+            [layout.defaultSessions, layout.memory].flatMap {
+                (try? Files.list($0.appending(".armed"))) ?? []
+            })
         faults += directories.symmetricDifference(armed).map {
             ".armed/\($0) is too much, or not there"
         }

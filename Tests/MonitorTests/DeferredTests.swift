@@ -95,7 +95,8 @@ import Testing
         world.kernel.mountDisk(disk)
         let chunk = try ChunkSize(parsing: "4K")
         guard
-            case .waits = try world.service().activateWhenUnmounted(disk.string, chunkSize: chunk)
+            case .waits = try world.service().activateWhenUnmounted(
+                disk.string, .init(chunkSize: chunk))
         else { throw Unexpected("no use") }
         let watcher = try Watcher(world)
         watcher.look()
@@ -110,6 +111,24 @@ import Testing
         #expect(try world.service().status().map(\.state) == [.armed])
         #expect(try world.activation().chunkSize.bytes == 4096)
         #expect(try world.faults() == [])
+    }
+
+    @Test("Whoever activates otherwise what waits has said how, and nothing waits any more")
+    func activatedMeanwhile() throws {
+        let world = try World()
+        let disk = try world.disk()
+        world.kernel.mountDisk(disk)
+        guard
+            case .waits = try world.service().activateWhenUnmounted(
+                disk.string, .init(chunkSize: .init(parsing: "4K")))
+        else { throw Unexpected("no use") }
+        world.kernel.unmountDisk(disk)
+        try world.activate(disk)
+        let watcher = try Watcher(world)
+        watcher.look()
+        #expect(try world.service().pending().isEmpty)
+        #expect(try world.activation().chunkSize.bytes == 1024)
+        #expect(!said(watcher, "can't be activated"))
     }
 
     @Test("What has its name by then is left alone, and said once; deactivating calls it off")
@@ -165,7 +184,7 @@ import Testing
         world.kernel.mountDisk(disk)
         for size in ["4K", "8K"] {
             _ = try world.service().activateWhenUnmounted(
-                disk.string, chunkSize: ChunkSize(parsing: size))
+                disk.string, .init(chunkSize: ChunkSize(parsing: size)))
         }
         #expect(try world.service().pending().map(\.chunkSize?.bytes) == [8192])
     }

@@ -20,7 +20,7 @@ import Testing
             disk = try world.disk()
             before = try world.kernel.bytes(of: disk)
             _ = try world.service().activate(
-                disk.string, chunkSize: .init(parsing: "1K"), overlay: restoreAt)
+                disk.string, .init(.overlay(restoreAt), chunkSize: .init(parsing: "1K")))
         }
 
         var shown: [UInt8] {

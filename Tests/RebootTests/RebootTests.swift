@@ -103,12 +103,13 @@ import VirtualMachine
                 echo 'UUID=\(Self.uuid) /srv/a ext4 defaults 0 2' >> /etc/fstab
                 mount /srv/a
                 until_state open
-                for when in boot never; do
+                for when in boot never ram; do
                     truncate -s 24M /srv/$when.img
                     mkfs.ext4 -q -F /srv/$when.img
                     sum /srv/$when.img > /etc/$when
+                    option=--restore-at; [ $when != ram ] || option=--store
                     dmsnap activate /srv/$when.img --passfile $password --mode overlay \
-                        --restore-at $when > /dev/null
+                        $option $when > /dev/null
                     mkdir /srv/$when
                     echo "/dev/mapper/dmsnap-$when.img /srv/$when ext4 defaults 0 2" >> /etc/fstab
                     mount /dev/mapper/dmsnap-$when.img /srv/$when
@@ -134,18 +135,19 @@ import VirtualMachine
                 dmsnap restore --session $name > /dev/null 2>&1
                 sum /dev/mapper/dmsnap-ubdc | cmp - /etc/before && echo whole
                 cat /srv/never/file
-                [ -e /srv/boot/file ] || echo given up
+                [ -e /srv/boot/file ] || [ -e /srv/ram/file ] || echo given up
+                findmnt -no SOURCE /srv/ram
                 # The monitor may do that, in its sandbox.
                 printf '[store]\\nreserve = "1T"\\n' > /etc/dmsnap/dmsnap.toml
                 systemctl restart dmsnap-monitor
                 until findmnt -no OPTIONS /srv/never | grep -q ^ro; do sleep 0.2; done
-                umount /srv/never /srv/boot
-                for when in boot never; do sum /srv/$when.img | cmp - /etc/$when && echo unwritten; done
+                umount /srv/never /srv/boot /srv/ram
+                for when in boot never ram; do sum /srv/$when.img | cmp - /etc/$when && echo unwritten; done
                 """)
             #expect(
                 after.split(separator: "\n") == [
                     "/dev/mapper/dmsnap-ubd", "true", "1", "whole", "written", "given up",
-                    "unwritten", "unwritten",
+                    "/dev/mapper/dmsnap-ram.img", "unwritten", "unwritten", "unwritten",
                 ])
         }
     }

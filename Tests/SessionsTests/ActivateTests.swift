@@ -1,4 +1,5 @@
 import Block
+import ExceptionStore
 import Glibc
 import KernelSimulation
 import StoreTesting
@@ -9,6 +10,18 @@ import Testing
 @testable import Sessions
 
 @Suite struct ActivateTests {
+    @Test("Chunks that take more of the kernel's memory than there is are refused")
+    func hugeChunks() throws {
+        let world = try World()
+        let disk = try world.disk()
+        let error = #expect(throws: SessionsError.self) {
+            try world.service().activate(disk.string, .init(chunkSize: .init(parsing: "128M")))
+        }
+        #expect(error?.exitStatus == .usage)
+        #expect(error?.description.contains("--chunk-size") == true)
+        _ = try world.service().activate(disk.string, .init(chunkSize: .init(parsing: "64M")))
+    }
+
     @Test("The origin is resumed last, when its snapshot is there")
     func order() throws {
         let world = try World()
@@ -33,8 +46,54 @@ import Testing
             throw Unexpected("a second activation")
         }
         #expect(second.id == first.id)
+        let other = #expect(throws: SessionsError.self) {
+            try world.service().activate(path.string, .init(chunkSize: .init(parsing: "4K")))
+        }
+        #expect(other?.description.contains("it is activated with chunks of 1") == true)
         #expect(world.kernel.calls == calls)
         try check(world)
+    }
+
+    @Test("One that is to be deactivated stays only if it is activated as it was asked for")
+    func leaving() throws {
+        let world = try World()
+        let disk = try world.disk()
+        try world.activate(disk)
+        try world.mount()
+        guard case .waits = try world.service().deactivate(disk.string, waiting: true) else {
+            throw Unexpected("no use")
+        }
+        #expect(throws: SessionsError.self) {
+            try world.service().activate(disk.string, .init(chunkSize: .init(parsing: "4K")))
+        }
+        #expect(try world.activation().isLeaving == true)
+        try world.activate(disk)
+        #expect(try world.activation().isLeaving == nil)
+        try check(world)
+    }
+
+    @Test("Another policy is refused; without one any is as well")
+    func otherPolicy() throws {
+        let world = try World()
+        let disk = try world.disk()
+        func activate(_ mode: ActivationRequest.Mode) throws -> ActivationOutcome {
+            try world.service().activate(disk.string, .init(mode))
+        }
+        guard case .activated(let made) = try activate(.anyOverlay) else {
+            throw Unexpected("it was activated")
+        }
+        #expect(made.restoreAt == .never)
+        try world.service().set(disk.string, restoreAt: .boot)
+        for mode in [ActivationRequest.Mode.anyOverlay, .overlay(.boot)] {
+            guard case .alreadyActive = try activate(mode) else { throw Unexpected("\(mode)") }
+        }
+        for (mode, what) in [
+            (ActivationRequest.Mode.overlay(.never), "with --restore-at boot; `dmsnap set"),
+            (.capture, "under an overlay"),
+        ] {
+            let error = #expect(throws: SessionsError.self) { try activate(mode) }
+            #expect(error?.description.contains(what) == true, "\(error?.description ?? "")")
+        }
     }
 
     @Test("Whatever step fails, nothing is left of an activation", arguments: [true, false])
@@ -148,7 +207,8 @@ import Testing
             #expect(error?.description.contains("UTF-8") == true)
         }
         let error = #expect(throws: SessionsError.self) {
-            try world.service().activate(world.disk().string, directory: FilePath(path.string))
+            try world.service().activate(
+                world.disk().string, .init(place: .directory(FilePath(path.string))))
         }
         #expect(error?.exitStatus == .usage)
         #expect(world.kernel.calls == [])
@@ -221,7 +281,7 @@ import Testing
         let service = try world.service()
         try setMode(base, 0o777)
         let error = #expect(throws: SessionsError.self) {
-            try service.activate(path.string, directory: base)
+            try service.activate(path.string, .init(place: .directory(base)))
         }
         #expect(error?.description.contains("chmod 700") == true)
         #expect(try world.service().activations().isEmpty)
@@ -255,7 +315,7 @@ import Testing
             kernel: world.kernel, layout: world.layout, notice: said.append)
         let path = first.string
         let waiter = WorkerThread.start {
-            _ = try? service.activate(path, chunkSize: nil, directory: nil, taking: nil)
+            _ = try? service.activate(path)
         }
         #expect(waiter != nil)
         for _ in 0..<1000 where said.all.isEmpty { usleep(10_000) }

@@ -1,10 +1,12 @@
 import Block
 import ExceptionStore
 import FoundationEssentials
+import Glibc
 import KernelSimulation
 import Restore
 import SessionArchive
 import StoreTesting
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -45,7 +47,13 @@ import Testing
 
         var keeper: Keeper { get throws { try world.service().keeper } }
 
-        func delete(_ indices: Int...) throws { try keeper.delete(indices.map { names[$0] }) }
+        func delete(
+            _ indices: Int..., patience: Duration = .milliseconds(20)
+        ) throws {
+            var keeper = try keeper
+            keeper.patience = patience
+            try keeper.delete(indices.map { names[$0] })
+        }
 
         /// Runs `body` while somebody reads a session.
         func using(_ index: Int, _ body: () throws -> Void) throws {
@@ -153,7 +161,7 @@ import Testing
         var states: [[UInt8]] = []
         var names: [String] = []
         for size in ["4K", "512B", "2K", "1K"] {
-            _ = try world.service().activate(disk.string, chunkSize: .init(parsing: size))
+            _ = try world.service().activate(disk.string, .init(chunkSize: .init(parsing: size)))
             states.append(try world.kernel.bytes(of: disk))
             names.append(try world.session())
             try world.service().deactivate(disk.string)
@@ -339,18 +347,67 @@ import Testing
         #expect(try chained.left() == chained.names)
     }
 
-    @Test("While its archive is being made nothing is merged into a session")
-    func beingArchived() throws {
+    @Test("Nothing is merged while the archive of either is being made", arguments: [0, 1])
+    func beingArchived(index: Int) throws {
         let chained = try Chained(2, archived: 0)
-        let store = Layout.store(in: chained.directory(0))
+        let store = Layout.store(in: chained.directory(index))
         guard let lock = try FileLock.takeIfFree(existing: store) else {
             throw Unexpected("no lock")
         }
+        let archive = Layout.archive(in: chained.directory(0))
         try lock.holding {
             let error = #expect(throws: SessionsError.self) { try chained.delete(1) }
             #expect(error?.exitStatus == .busy)
+            #expect(!Files.exists(archive))
+            #expect(!Files.exists(Layout.absorbing(in: chained.directory(0))))
         }
         #expect(try chained.left() == chained.names)
+    }
+
+    @Test(
+        "A session that is being compressed is deleted as soon as that has ended",
+        arguments: [0, 1])
+    func waiting(index: Int) throws {
+        let chained = try Chained(2, archived: 0)
+        let session = try chained.world.service().session(named: chained.names[1])
+        let used = try chained.keeper.catalogue.hold(session)
+        let store = Layout.store(in: chained.directory(index))
+        guard let lock = try FileLock.takeIfFree(existing: store), let used else {
+            throw Unexpected("no lock")
+        }
+        let service = try chained.world.service()
+        let name = chained.names[1]
+        let deletion = WorkerThread.start {
+            var keeper = service.keeper
+            keeper.patience = .seconds(60)
+            try? keeper.delete([name])
+        }
+        usleep(200_000)
+        lock.release()
+        usleep(200_000)
+        #expect(Files.exists(chained.directory(1)))
+        used.release()
+        deletion?.join()
+        #expect(try chained.left() == [chained.names[0]])
+        try chained.verify(0)
+    }
+
+    @Test("While one is merged away nobody makes its archive")
+    func archivedMeanwhile() throws {
+        let chained = try Chained(2, archived: 0)
+        let service = try chained.world.service()
+        let younger = try service.session(named: chained.names[1])
+        let outcomes = Mutex<[Bool]>([])
+        let control = ArchiveControl(report: { _ in
+            let error = #expect(throws: SessionsError.self) {
+                try service.archiver.archive(younger)
+            }
+            outcomes.withLock { $0.append(error?.exitStatus == .busy) }
+        })
+        try service.keeper.delete([chained.names[1]], control: control)
+        #expect(outcomes.withLock { !$0.isEmpty && $0.allSatisfy(\.self) })
+        #expect(try chained.left() == [chained.names[0]])
+        try chained.verify(0)
     }
 
     // MARK: labels and pins
@@ -472,6 +529,55 @@ import Testing
         #expect(preview.device == outcome.session.record.device)
         // Then it is the one that undoes that.
         #expect(try service.latestSession(of: "sda").record.name == outcome.undo)
+    }
+
+    @Test(
+        "A restore of the latest session is of what was written last, closed or not, and not of more"
+    )
+    func latestToRestore() throws {
+        let chained = try Chained(2)
+        let world = chained.world
+        let service = try world.service()
+        let before = try world.kernel.bytes(of: chained.path)
+        // No monitor has come to it: a mount that is over, and a write outside one.
+        _ = try world.mount()
+        try world.scribble()
+        try world.kernel.unmount(world.origin())
+        let mounted = try service.latestSessionToRestore(of: chained.path.string)
+        #expect(mounted.record.state == .closed && mounted.record.kind == .mount)
+        var request = RestoreRequest(session: mounted.record.name.text)
+        request.isLatest = true
+        try world.scribble()
+        // Nobody restores more than what was chosen.
+        let error = #expect(throws: SessionsError.self) { try service.restore(request) }
+        #expect(error?.exitStatus == .busy)
+        let offline = try service.latestSessionToRestore(of: "sda")
+        #expect(offline.record.kind == .offline)
+        request.session = offline.record.name.text
+        _ = try service.restore(request)
+        request.session = mounted.record.name.text
+        request.isLatest = false
+        _ = try service.restore(request)
+        #expect(try world.kernel.bytes(of: chained.path) == before)
+        try world.mount()
+        let used = #expect(throws: SessionsError.self) {
+            try service.latestSessionToRestore(of: "sda")
+        }
+        #expect(used?.exitStatus == .busy)
+    }
+
+    @Test("A path is a path, and an activated image no archive, whatever a label says")
+    func paths() throws {
+        let chained = try Chained(2, isImage: true)
+        let service = try chained.world.service()
+        _ = try service.keeper.label(chained.names[0], chained.path.string)
+        let error = #expect(throws: SessionsError.self) {
+            try service.session(named: chained.path.string)
+        }
+        #expect(error?.exitStatus == .noInput)
+        #expect(error?.description.contains("damaged") == false)
+        _ = try service.keeper.label(chained.names[0], "with/a slash")
+        #expect(try service.session(named: "with/a slash").record.name.text == chained.names[0])
     }
 
     // MARK: pruning

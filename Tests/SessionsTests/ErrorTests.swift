@@ -25,6 +25,7 @@ import Testing
         (.noDeviceMapper("d"), .noDeviceMapper), (.monitor("d"), .ioError),
         (.interrupted(session: "s", device: "d", detail: "x", advice: "y"), .ioError),
         (.restoreFailed(session: "s", device: "d", reason: "r"), .ioError),
+        (.commitFailed(device: "d", reason: "r"), .ioError),
         (.internalFault("d"), .software),
         (.system(SystemError(operation: "o", path: "d", errno: .ioError)), .ioError),
         (.system(SystemError(operation: "o", path: "d", errno: .noSuchFileOrDirectory)), .noInput),

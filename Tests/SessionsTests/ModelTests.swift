@@ -47,7 +47,8 @@ private final class Life {
 
     private func activate() throws {
         let chunk = try ChunkSize(SectorCount(1 << UInt64(chance(4))))
-        guard case .activated = try world.service().activate(path.string, chunkSize: chunk) else {
+        guard case .activated = try world.service().activate(path.string, .init(chunkSize: chunk))
+        else {
             throw Unexpected("an activation")
         }
         armed = try now()

@@ -50,7 +50,7 @@ import Testing
 
         func activate() throws {
             _ = try world.service().activate(
-                path.string, chunkSize: .init(parsing: "1K"), overlay: act.restoreAt)
+                path.string, .init(.overlay(act.restoreAt), chunkSize: .init(parsing: "1K")))
         }
 
         func run() throws {

@@ -16,12 +16,19 @@ import Testing
         let before: [UInt8]
         let name: String
 
-        init(_ restoreAt: RestoreAt = .never, isImage: Bool = false) throws {
+        init(
+            _ restoreAt: RestoreAt = .never, isImage: Bool = false, settings: String = "",
+            place: ActivationRequest.Place = .configured
+        ) throws {
             guard let world else { throw Unexpected("no world") }
+            let configuration = world.layout.configuration
+            try Files.makeDirectory(configuration.removingLastComponent())
+            try Files.replace(configuration, with: Array("# ours\n\(settings)\n".utf8))
             path = try isImage ? world.image() : world.disk()
             before = try world.kernel.bytes(of: path)
             _ = try world.service().activate(
-                path.string, chunkSize: .init(parsing: "1K"), overlay: restoreAt)
+                path.string,
+                .init(.overlay(restoreAt), chunkSize: .init(parsing: "1K"), place: place))
             name = try world.origin()
         }
 
@@ -94,9 +101,9 @@ import Testing
         let covered = try Covered(isImage: isImage)
         try covered.use()
         let shown = try covered.shown()
-        guard case .committed = try covered.service().commit(covered.path.string) else {
-            throw Unexpected("nothing to commit")
-        }
+        guard
+            case .committed(_, wasFull: false) = try covered.service().commit(covered.path.string)
+        else { throw Unexpected("nothing to commit, or a full store") }
         #expect(try covered.device() == shown)
         #expect(try covered.shown() == shown)
         try covered.isInOrder()
@@ -104,6 +111,25 @@ import Testing
         _ = try covered.service().discard(covered.path.string)
         #expect(try covered.shown() == shown)
         #expect(try covered.device() == shown)
+    }
+
+    @Test(
+        "What a store has taken that became full is committed, and it is said that there was more",
+        arguments: [false, true])
+    func committingFull(isRebooted: Bool) throws {
+        let covered = try Covered(settings: "[store]\nlimit = \"24K\"")
+        try covered.machine.kernel.mount(covered.name)
+        #expect(throws: Errno.ioError) { try covered.machine.scribble(100) }
+        try covered.machine.kernel.unmount(covered.name)
+        // The kernel doesn't know any more that something failed.
+        if isRebooted { try covered.reboot() }
+        let shown = try covered.shown()
+        #expect(shown != covered.before)
+        guard case .committed(_, wasFull: true) = try covered.service().commit(covered.path.string)
+        else { throw Unexpected("nothing to commit, or nothing said") }
+        #expect(try covered.device() == shown)
+        #expect(try covered.shown() == shown)
+        try covered.isInOrder()
     }
 
     @Test("A mounted device is neither discarded nor committed nor deactivated")
@@ -167,6 +193,83 @@ import Testing
         try covered.reboot()
         #expect(try (covered.shown() == covered.before) == (restoreAt != .never))
         try covered.isInOrder()
+    }
+
+    @Test(
+        "What is written to memory is gone after a boot, and is not said to stay",
+        arguments: [true, false])
+    func inMemory(_ isAssembled: Bool) throws {
+        let covered = try Covered(.boot, place: .memory)
+        let memory = try covered.machine.layout.memory
+        #expect(try Files.list(memory.appending(".armed")).count == 1)
+        #expect(try Registry(layout: covered.machine.layout).read().baseDirectories == [])
+        try covered.use()
+        #expect(try covered.shown() != covered.before)
+        for act in [
+            { try covered.service().set(covered.path.string, restoreAt: .never) },
+            { _ = try covered.service().commit(covered.path.string) },
+            { _ = try covered.service().deactivate(covered.path.string) },
+        ] {
+            #expect(throws: SessionsError.self) { try act() }
+        }
+        try covered.isInOrder()
+        try covered.machine.kernel.reboot()
+        let armed = memory.appending(".armed")
+        for store in try Files.list(armed) { try Files.removeDirectory(armed.appending(store)) }
+        try Files.removeDirectory(armed)
+        try Files.removeDirectory(memory)
+        if isAssembled {
+            for (_, result) in try covered.service().assembleAll() { _ = try result.get() }
+            #expect(try covered.shown() == covered.before)
+            try covered.use()
+            try covered.isInOrder()
+            _ = try covered.service().discard(covered.path.string)
+        }
+        try covered.service().deactivate(covered.path.string)
+        #expect(try covered.device() == covered.before)
+        #expect(try covered.machine.kernel.remains == [])
+        #expect((try? Files.list(armed)) ?? [] == [])
+    }
+
+    @Test("Memory is for overlays that go with a boot, and has to be memory")
+    func notInMemory() throws {
+        let world = try World(seed: 5)
+        let disk = try world.disk().string
+        let requests: [(ActivationRequest.Mode, String)] = [
+            (.capture, "--mode overlay"), (.overlay(.never), "--restore-at boot"),
+        ]
+        for (mode, advice) in requests {
+            for isWaiting in [true, false] {
+                let error = #expect(throws: SessionsError.self) {
+                    if isWaiting {
+                        _ = try world.service().activateWhenUnmounted(
+                            disk, .init(mode, place: .memory))
+                    } else {
+                        _ = try world.service().activate(disk, .init(mode, place: .memory))
+                    }
+                }
+                #expect(error?.description.contains(advice) == true)
+            }
+        }
+        world.kernel.runIsInMemory = false
+        let error = #expect(throws: SessionsError.self) {
+            try world.service().activate(disk, .init(.anyOverlay, place: .memory))
+        }
+        #expect(error?.description.contains("tmpfs") == true)
+        #expect(try world.service().activations().isEmpty)
+        world.kernel.runIsInMemory = true
+        guard
+            case .activated(let made) = try world.service().activate(
+                disk, .init(.anyOverlay, place: .memory))
+        else { throw Unexpected("another") }
+        #expect(made.restoreAt == .boot)
+        // The same, whatever is left open; and not another.
+        _ = try world.service().activate(disk, .init(.anyOverlay, place: .memory))
+        _ = try world.service().activate(disk, .init(.anyOverlay))
+        let other = #expect(throws: SessionsError.self) {
+            try world.service().activate(disk, .init(.anyOverlay, place: .directory("/a")))
+        }
+        #expect(other?.description.contains("in memory") == true)
     }
 
     @Test("Deactivating refuses to lose what was written, and leaves nothing when there is none")

@@ -77,6 +77,46 @@ import Testing
         try check(world)
     }
 
+    @Test("What wouldn't be kept of what a restore overwrites is refused before the first write")
+    func noRoom() throws {
+        for isLimited in [true, false] {
+            let world = try World()
+            if isLimited {
+                let configuration = world.layout.configuration
+                try Files.makeDirectory(configuration.removingLastComponent())
+                try Files.replace(configuration, with: Array("[store]\nlimit = \"40K\"\n".utf8))
+            }
+            let disk = try world.disk(size: 256 << 10)
+            try world.activate(disk)
+            let before = try world.kernel.bytes(of: disk)
+            var names: [String] = []
+            for part in 0..<8 {
+                let origin = try world.origin()
+                guard case .opened(let name) = try world.mount() else { throw Unexpected("mount") }
+                let bytes = world.generator.bytes(20 << 10)
+                try world.kernel.write(bytes, at: part * 20 << 10, to: origin)
+                guard case .closed = try world.unmount() else { throw Unexpected("unmount") }
+                names.append(name.text)
+            }
+            // What is spared of the reserve is too little.
+            if !isLimited { world.kernel.free = ByteCount(512 << 20 + 100_000) }
+            for isOnline in [true, false] {
+                var request = RestoreRequest(session: names[0])
+                request.online = isOnline
+                let error = try refusal(world, request, disk)
+                #expect(error?.exitStatus == .ioError)
+                let reason = isLimited ? "store.limit" : "store.reserve"
+                #expect(error?.description.contains(reason) == true, "\(error?.description ?? "")")
+            }
+            // Nothing is lost by that: what fits is restored, and all of it where nothing has to be kept.
+            if isLimited { _ = try world.service().restore(RestoreRequest(session: names[7])) }
+            world.kernel.free = ByteCount(50 << 30)
+            try world.service().deactivate(disk.string)
+            _ = try world.service().restore(RestoreRequest(session: names[0]))
+            #expect(try world.kernel.bytes(of: disk) == before)
+        }
+    }
+
     @Test("Mounted, or open by a program, a device is not restored")
     func busy() throws {
         let (world, disk, names, _) = try chain()

@@ -143,6 +143,23 @@ import Testing
         #expect(Self.text(plan) == one.gone)
     }
 
+    @Test(
+        "A clock that was wrong for a time changes neither which sessions are the last nor how old others are"
+    )
+    func wrongClock() throws {
+        let candidates = try Self.four { record in
+            // Years later, and it was put right after that.
+            guard record.name.text == "b" else { return }
+            record.openedAt.addTimeInterval(1e8)
+            record.closedAt?.addTimeInterval(1e8)
+        }
+        #expect(Self.text(Self.plan(candidates) { $0.rules.keepLast = 2 }) == ["a keep", "b keep"])
+        #expect(Self.text(Self.plan(candidates) { $0.rules.keepWithin = 3600 }) == [])
+        let begun = Chain.beginnings(of: candidates.map(\.record))
+        let order = ["a", "b", "c", "d"].compactMap { SessionName($0).flatMap { begun[$0] } }
+        #expect(order.count == 4 && order == order.sorted() && order[1] == order[3])
+    }
+
     @Test("The oldest of all devices goes first, and each chain from its own oldest on")
     func devices() throws {
         let candidates = try [

@@ -167,6 +167,35 @@ import Testing
         try check(world)
     }
 
+    @Test(
+        "Programs that only read glue no two mounts together; one that may write does, and a mount in between"
+    )
+    func readers() throws {
+        let world = try armed()
+        let origin = try world.origin()
+        func over(_ programs: Int, _ readers: Int) throws -> RolloverOutcome {
+            try world.mount()
+            try world.scribble()
+            world.kernel.setPrograms(programs, readers: readers, on: origin)
+            return try world.unmount()
+        }
+        guard case .closed = try over(2, 2) else { throw Unexpected("not closed under readers") }
+        guard case .inUse = try over(2, 1) else { throw Unexpected("closed under a writer") }
+        // In the suspend a reader goes and a mount comes, or one comes beside it.
+        world.kernel.setPrograms(1, readers: 1, on: origin)
+        world.kernel.whenSuspended = { world.kernel.setPrograms(2, readers: 2, on: $0) }
+        guard case .inUse = try world.service().rollOver(world.activation().id) else {
+            throw Unexpected("closed though somebody came")
+        }
+        world.kernel.whenSuspended = { _ in }
+        guard case .closed = try world.service().rollOver(world.activation().id) else {
+            throw Unexpected("not closed under readers")
+        }
+        world.kernel.setPrograms(0, on: origin)
+        #expect(try world.sessions().count == 2)
+        try check(world)
+    }
+
     @Test("A session without a write is dropped, and kept where the configuration says so")
     func empty() throws {
         let world = try armed()

@@ -31,14 +31,25 @@ import Testing
             [[device]]
             label = "data"
             mode = "overlay"
+            [[device]]
+            path = "/dev/sr0"
+            mode = "overlay"
+            store = "ram"
             [restore]
             read-back = false
             """
         ).devices
-        #expect(rules.map(\.description) == ["UUID=6b1b1f3c", "/srv/disk.img", "LABEL=data"])
-        #expect(rules.map(\.overlay) == [.boot, nil, .never])
-        #expect(rules[1].chunkSize?.bytes == ByteCount(4096))
-        #expect(rules[1].directory == "/var/snapshot")
+        #expect(
+            rules.map(\.description) == [
+                "UUID=6b1b1f3c", "/srv/disk.img", "LABEL=data", "/dev/sr0",
+            ])
+        #expect(
+            rules.map(\.request.mode) == [
+                .overlay(.boot), .capture, .overlay(.never), .overlay(.boot),
+            ])
+        #expect(rules[1].request.chunkSize?.bytes == ByteCount(4096))
+        #expect(rules[1].request.place == .directory("/var/snapshot"))
+        #expect(rules[3].request.place == .memory)
     }
 
     @Test(
@@ -55,6 +66,12 @@ import Testing
             ),
             ("[[device]]\npath = \"/a\"\nrestore-at = \"boot\"", "goes with mode"),
             ("[[device]]\npath = \"/a\"\nmode = \"x\"", "neither"),
+            ("[[device]]\npath = \"/a\"\nstore = \"ram\"", "goes with mode"),
+            ("[[device]]\npath = \"/a\"\nmode = \"overlay\"\nstore = \"disk\"", "is not \"ram\""),
+            (
+                "[[device]]\npath = \"/a\"\nmode = \"overlay\"\nstore = \"ram\"\nrestore-at = \"never\"",
+                "neither with store-dir"
+            ),
             (
                 "[[device]]\npath = \"/a\"\nmode = \"overlay\"\nrestore-at = \"x\"",
                 "restore-at is not"
@@ -124,5 +141,33 @@ import Testing
         try world.activate(disk)
         let error = #expect(throws: SessionsError.self) { try service.apply(rule) }
         #expect(error?.description.contains("without an overlay") == true)
+    }
+
+    @Test("One that is activated with other chunks, or elsewhere, is not said to be so already")
+    func otherwise() throws {
+        let world = try World()
+        let disk = try world.disk()
+        try Files.makeDirectory(world.layout.configuration.removingLastComponent())
+        func apply(_ settings: String) throws -> RuleOutcome {
+            try Files.replace(
+                world.layout.configuration,
+                with: Array("[[device]]\npath = \"\(disk)\"\n\(settings)\n".utf8))
+            let service = try world.service()
+            return try service.apply(#require(service.rules().first))
+        }
+        try world.activate(disk)
+        let same = "chunk-size = \"1K\"\nstore-dir = \"\(world.layout.defaultSessions)\""
+        for settings in ["", same] {
+            guard case .alreadySo = try apply(settings) else { throw Unexpected("\(settings)") }
+        }
+        for (settings, how) in [
+            ("chunk-size = \"4K\"", "with chunks of 1"),
+            ("store-dir = \"/other\"", "sessions under"),
+        ] {
+            let error = #expect(throws: SessionsError.self) { try apply(settings) }
+            #expect(error?.description.contains(how) == true, "\(error?.description ?? "")")
+            #expect(error?.exitStatus == .usage)
+        }
+        try check(world)
     }
 }

@@ -68,7 +68,7 @@ struct Child: Sendable {
     func reap() -> Int32 {
         killGroup()
         // Two seconds at most; a killed process may still have memory to give back.
-        for _ in 0..<200 where groupIsAlive { usleep(10_000) }
+        for _ in 0..<40 where groupIsAlive { usleep(50_000) }
         var status: Int32 = 0
         while unsafe waitpid(pid, &status, 0) < 0 && errno == EINTR {}
         return status

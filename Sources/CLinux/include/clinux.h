@@ -182,4 +182,7 @@ int clinux_run_visibly(const char *path, char *const arguments[]);
 // nobody has it open. 0, or -1 with errno.
 int clinux_loop_keep(int loop_fd);
 
+// Whether two descriptors of two processes are one open file (kcmp(2), KCMP_FILE). 1 or 0, or -1 with errno.
+int clinux_is_same_file(int pid, int fd, int other_pid, int other_fd);
+
 #endif

@@ -40,6 +40,19 @@ public struct RestorePlan: Sendable {
 }
 
 extension RestorePlan {
+    /// In how many of the origin's chunks of that size something is put back.
+    public func chunks(of size: ChunkSize) -> UInt64 {
+        let bytes = size.bytes.bytes
+        var count: UInt64 = 0
+        var next: UInt64 = 0
+        for extent in extents {
+            let first = max(extent.originOffset / bytes, next)
+            next = (extent.originEnd - 1) / bytes + 1
+            if next > first { count += next - first }
+        }
+        return count
+    }
+
     /// What is put back, whatever from: as few ranges of the origin as can be.
     public var ranges: [Range<UInt64>] {
         var ranges: [Range<UInt64>] = []

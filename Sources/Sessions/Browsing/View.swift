@@ -98,6 +98,28 @@ public final class View: Sendable {
     /// The kernel knows a btrfs by its UUID, and never mounts a second one of the same: in the superblocks
     /// of the view, which are thrown away with it, it gets another.
     private func renameFileSystem() throws(SessionsError) {
+        try tune(
+            [], ["-m"],
+            "given another UUID, without which it can't be mounted beside the other; one on several devices "
+                + "can't be looked into")
+    }
+
+    /// What was written to the view is to go to the device, under the device's own UUID.
+    func restoreFileSystemName() throws(SessionsError) {
+        guard contents.type == "btrfs", let uuid = contents.uuid else { return }
+        // btrfstune takes no UUID that libblkid finds somewhere, and it finds the device itself: so no device is
+        // there, in a mount namespace of its own.
+        let hidden =
+            "mount -t tmpfs none /sys/block && mount --bind /dev/null /proc/partitions && "
+            + "BLKID_FILE=/dev/null exec \"$@\""
+        try tune(
+            ["/usr/bin/unshare", "-m", "/bin/sh", "-c", hidden, "sh"], ["-M", uuid],
+            "given its own UUID again; nothing was written to it")
+    }
+
+    private func tune(
+        _ runner: [String], _ options: [String], _ what: String
+    ) throws(SessionsError) {
         let program = "/bin/btrfstune"
         guard Files.exists(FilePath(program)) else {
             throw .unsuitable(
@@ -105,13 +127,12 @@ public final class View: Sendable {
                 reason: "looking into a btrfs takes btrfstune; install btrfs-progs")
         }
         do {
-            let status = try Program.run([program, "-f", "-m", device.string], isSilent: true)
+            let status = try Program.run(
+                runner + [program, "-f"] + options + [device.string], isSilent: true)
             guard status == 0 else {
                 throw SessionsError.unsuitable(
                     device: device.string,
-                    reason: "its btrfs can't be given another UUID (btrfstune ended with "
-                        + "\(status)), without which it can't be mounted beside the other; one on "
-                        + "several devices can't be looked into")
+                    reason: "btrfstune ended with \(status): its btrfs can't be \(what)")
             }
         } catch {
             throw .from(error)

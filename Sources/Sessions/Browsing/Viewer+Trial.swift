@@ -10,6 +10,8 @@ public struct Trial: Sendable {
     public let device: ByteText
     /// What the command sees.
     public let view: View
+    /// Whether it is activated, and what is written to it captured.
+    public let isActivated: Bool
     /// Whether somebody else may write to the device meanwhile.
     public let isShared: Bool
     let path: FilePath
@@ -52,8 +54,8 @@ extension Viewer {
                 names, over: ground, past: nil, catalogue.configuration.chunkSize, workshop,
                 isLimited: true)
             return Trial(
-                device: device, view: view, isShared: false, path: path, image: image,
-                before: before)
+                device: device, view: view, isActivated: false, isShared: false, path: path,
+                image: image, before: before)
         }
     }
 
@@ -90,7 +92,7 @@ extension Viewer {
         let view = try view(
             names, over: ground, past: nil, stack.chunkSize(activation), workshop, isLimited: true)
         return Trial(
-            device: activation.path, view: view, isShared: isShared, path: path,
+            device: activation.path, view: view, isActivated: true, isShared: isShared, path: path,
             image: activation.image, before: before)
     }
 

@@ -161,11 +161,7 @@ public struct Viewer: Sendable {
         let store = try catalogue.closedStore(
             in: activation.directory, originSize: activation.size,
             chunkSize: activation.chunkSize, session: session, first: taken)
-        guard taken == UInt64(store.exceptions.count) else {
-            throw SessionsError.damagedStore(
-                session: session,
-                reason: "the kernel has another number of chunks in its store than its file")
-        }
+        try store.require(taken, of: session)
         return store
     }
 

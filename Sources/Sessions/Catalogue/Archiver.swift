@@ -88,20 +88,25 @@ public struct Archiver: Sendable {
 
 extension Catalogue {
     /// Runs `body` as the only one that writes the session's archive: who makes it of the store, and who
-    /// merges another session into it, lock the store, as long as there is one.
+    /// merges another session into it, or it into another, lock the store, as long as there is one.
     ///
+    /// - Parameter patience: how long to wait for somebody else's end.
     /// - Throws: `busy` if somebody else does.
     func holdingArchive<Result>(
-        of session: Session, _ body: () throws -> Result
+        of session: Session, patience: Duration = .zero, _ body: () throws -> Result
     ) throws -> Result {
         let store = Layout.store(in: session.directory)
         guard Files.exists(store) else { return try body() }
-        guard let lock = try FileLock.takeIfFree(existing: store) else {
-            throw SessionsError.busy(
-                device: "session \(session.record.name)", reason: "its archive is being made",
-                advice: "wait for its end (`dmsnap status` shows it)")
+        let device = "session \(session.record.name)"
+        let taken = try FileLock.take(existing: store, patience: patience) {
+            registry.notice("\(device): waiting for its archive")
         }
-        return try lock.holding(body)
+        guard let taken else {
+            throw SessionsError.busy(
+                device: device, reason: "its archive is being made, or it is being merged",
+                advice: "wait for its end (`dmsnap status` shows an archive's)")
+        }
+        return try taken.holding(body)
     }
 }
 

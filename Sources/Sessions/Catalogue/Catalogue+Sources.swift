@@ -73,17 +73,12 @@ extension Catalogue {
         in directory: FilePath, originSize: ByteCount, chunkSize: ByteCount, session: String,
         first count: UInt64? = nil
     ) throws(SessionsError) -> ClosedStore {
-        do {
+        do throws(ExceptionStoreError) {
             return try ClosedStore(
                 path: Layout.store(in: directory), originSize: originSize,
                 expecting: ChunkSize(chunkSize), first: count)
         } catch {
-            // Want of memory or descriptors is no damage: a session would be marked invalid by it.
-            let passing: [Errno] = [.noMemory, .tooManyOpenFiles, .tooManyOpenFilesInSystem]
-            if case .system(let cause) = error, passing.contains(cause.errno) {
-                throw .system(cause)
-            }
-            throw .damagedStore(session: session, reason: "\(error)")
+            throw .unreadable(session, error)
         }
     }
 
@@ -103,5 +98,25 @@ extension Catalogue {
         if let fault = record.fault { throw .damagedStore(session: path.string, reason: fault) }
         return Session(
             directory: path.removingLastComponent(), record: record, archive: path, isForeign: true)
+    }
+}
+
+extension ClosedStore {
+    /// Refuses one that holds another number of chunks than the kernel said.
+    func require(_ taken: UInt64?, of session: String) throws(SessionsError) {
+        guard taken != UInt64(exceptions.count) else { return }
+        throw .damagedStore(
+            session: session,
+            reason: "the kernel has another number of chunks in its store than its file")
+    }
+}
+
+extension SessionsError {
+    /// A store that can't be opened. Want of memory or descriptors is no damage: a session would be marked invalid by
+    /// it.
+    static func unreadable(_ session: String, _ error: ExceptionStoreError) -> SessionsError {
+        let passing: [Errno] = [.noMemory, .tooManyOpenFiles, .tooManyOpenFilesInSystem]
+        if case .system(let cause) = error, passing.contains(cause.errno) { return .system(cause) }
+        return .damagedStore(session: session, reason: "\(error)")
     }
 }

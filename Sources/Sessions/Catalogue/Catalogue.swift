@@ -44,25 +44,24 @@ struct Catalogue: Sendable {
     }
 
     private func sessions(in bases: [FilePath]) -> [Result<Session, SessionsError>] {
-        var found: [Result<Session, SessionsError>] = []
+        var found: [Session] = []
+        var damaged: [Result<Session, SessionsError>] = []
         for base in bases {
             for name in (try? Files.list(base)) ?? [] {
                 let directory = base.appending(name)
                 guard SessionName(name) != nil, Files.exists(Layout.record(in: directory)) else {
                     continue
                 }
-                found.append(Result { () throws(SessionsError) in try session(at: directory) })
+                do {
+                    found.append(try session(at: directory))
+                } catch {
+                    damaged.append(.failure(error))
+                }
             }
         }
-        let merged = Chain.merged(found.compactMap { try? $0.get().record })
-        if !merged.isEmpty {
-            found.removeAll { (try? $0.get()).map { merged.contains($0.record.name) } ?? false }
-        }
-        func order(_ result: Result<Session, SessionsError>) -> (Date, Int) {
-            guard case .success(let session) = result else { return (.distantPast, 0) }
-            return (session.record.openedAt, session.record.index)
-        }
-        return found.sorted { order($0) < order($1) }
+        let merged = Chain.merged(found.map(\.record))
+        if !merged.isEmpty { found.removeAll { merged.contains($0.record.name) } }
+        return damaged + Chain.inOrder(found, \.record).map { .success($0) }
     }
 
     /// The sessions that can be read: a damaged record harms itself alone.
@@ -95,7 +94,12 @@ struct Catalogue: Sendable {
         {
             return try session(at: directory)
         }
-        if let labelled = try session(labelled: text, in: bases) { return labelled }
+        // A path is a path, whatever somebody has called a session.
+        if !text.contains("/") || !Files.exists(FilePath(text)),
+            let labelled = try session(labelled: text, in: bases)
+        {
+            return labelled
+        }
         guard let path = try? Files.resolve(FilePath(text)), let status = try? FileStatus(path)
         else {
             // It may be in a directory that is not to be trusted: that is to be said.
@@ -115,6 +119,10 @@ struct Catalogue: Sendable {
                 Files.exists(Layout.record(in: directory))
             {
                 return try session(at: directory)
+            }
+            // An image that is activated is no archive, and its sessions have names.
+            if try registry.activations().contains(where: { $0.isImage(status) }) {
+                throw .noSuchSession(text)
             }
             return try session(inArchive: path)
         default:

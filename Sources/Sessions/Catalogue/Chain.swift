@@ -1,4 +1,5 @@
 import Block
+import FoundationEssentials
 
 /// The sessions of a device in their order, as a value: what restoring one of them takes, and what
 /// stands against it. It knows no file and no kernel.
@@ -76,6 +77,31 @@ struct Chain: Sendable {
                         && other.places.upperBound >= record.places.upperBound
                 }
             }.map(\.name))
+    }
+
+    /// Sessions of any chains, the oldest first: each chain in its own order, whatever the clock said.
+    static func inOrder<Element>(
+        _ sessions: [Element], _ record: (Element) -> SessionRecord
+    ) -> [Element] {
+        let begun = beginnings(of: sessions.map(record))
+        func place(_ one: SessionRecord) -> (Date, Int) {
+            (begun[one.name] ?? one.openedAt, one.index)
+        }
+        return sessions.sorted { place(record($0)) < place(record($1)) }
+    }
+
+    /// When each session can have begun, by its place in its chain: not before those that it follows, whatever the
+    /// clock said then.
+    static func beginnings(of records: [SessionRecord]) -> [SessionName: Date] {
+        var beginnings: [SessionName: Date] = [:]
+        for members in Dictionary(grouping: records, by: \.chain).values {
+            var latest = Date.distantPast
+            for record in members.sorted(by: { $0.index < $1.index }) {
+                latest = max(latest, record.openedAt)
+                beginnings[record.name] = latest
+            }
+        }
+        return beginnings
     }
 
     /// - Parameter next: the place of the next session, where the device's registration says it.

@@ -46,11 +46,7 @@ struct DeviceFinder: Sendable {
     private func isSame(_ activation: Activation, _ status: FileStatus) throws -> Bool {
         switch status.kind {
         case .regular:
-            if activation.kind == .image && activation.identity.inode == status.inode
-                && activation.identity.fileSystem == status.fileSystem
-            {
-                return true
-            }
+            if activation.isImage(status) { return true }
         case .blockDevice:
             if try stack.origin(activation)?.number == status.deviceNumber { return true }
             if (try? stack.source(activation).number) == status.deviceNumber { return true }

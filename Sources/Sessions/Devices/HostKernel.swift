@@ -119,6 +119,17 @@ public struct HostKernel: Kernel {
         try Files.freeSpace(path)
     }
 
+    /// With statfs(2).
+    public func isInMemory(_ path: FilePath) throws(SystemError) -> Bool {
+        try Files.isInMemory(path)
+    }
+
+    /// MemAvailable of /proc/meminfo.
+    public func availableMemory() -> ByteCount? { Memory.available() }
+
+    /// From /proc.
+    public func readers(of number: DeviceNumber) -> Int? { DeviceReaders.count(of: number) }
+
     /// From sysfs.
     public func writesCompleted(of number: DeviceNumber) -> UInt64? {
         Sysfs.writesCompleted(by: number)

@@ -51,6 +51,13 @@ public protocol Kernel: Sendable {
     /// What is free in the file system that holds a path, to whoever has no right to the rest, and its
     /// size.
     func freeSpace(_ path: FilePath) throws(SystemError) -> (free: ByteCount, size: ByteCount)
+    /// Whether the file system that holds a path is in memory, and gone after a boot.
+    func isInMemory(_ path: FilePath) throws(SystemError) -> Bool
+    /// What programs and the kernel can still have of the machine's memory; nil if nobody knows.
+    func availableMemory() -> ByteCount?
+    /// How many open files of programs are this device, if none of them can be written to; nil if one can, or
+    /// nobody knows.
+    func readers(of number: DeviceNumber) -> Int?
     /// How many writes a device has completed since it came to be; nil if it doesn't say.
     func writesCompleted(of number: DeviceNumber) -> UInt64?
 
@@ -137,5 +144,12 @@ extension Kernel {
     func loops(on file: FilePath) throws(SystemError) -> [AttachedLoop] {
         let status = try FileStatus(file)
         return try loops(onInode: status.inode, fileSystem: status.fileSystem)
+    }
+}
+
+extension Kernel {
+    /// Device-mapper would write to a disk that was set read-only all the same, and so would we.
+    func refuseReadOnly(_ device: FilePath) throws {
+        if try blockDevice(device).isReadOnly { throw SessionsError.setReadOnly(device.string) }
     }
 }

@@ -34,8 +34,11 @@ extension Stack {
     /// Puts an empty store in the place of the one that is written to, in one suspend. What that held nobody
     /// sees any more.
     ///
+    /// - Parameter completion: run as soon as that is so, before udev's answer is waited for.
     /// - Returns: false if somebody had opened the device, and all is as it was.
-    func exchangeOverlay(_ activation: Activation, for store: DeviceNumber) throws -> Bool {
+    func exchangeOverlay(
+        _ activation: Activation, for store: DeviceNumber, completion: () throws -> Void
+    ) throws -> Bool {
         struct Used: Error {}
         let name = try MapperNames.origin(activation)
         let table = try overlay(activation, of: source(activation).number, on: store)
@@ -45,6 +48,7 @@ extension Stack {
                     guard try deviceMapper.info(name)?.openCount == 0 else { throw Used() }
                     try deviceMapper.load(name, [table], isReadOnly: false)
                 }
+                try completion()
             }
             return true
         } catch is Used {

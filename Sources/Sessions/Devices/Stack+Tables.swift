@@ -70,8 +70,10 @@ extension Stack {
             visibility: .hidden)
     }
 
-    /// What the device was when nobody had it open, to be found unchanged inside the suspend.
+    /// What the device was when nobody used it, to be found unchanged inside the suspend.
     struct Quiet {
+        /// How many programs had it open that only read.
+        let readers: Int
         let status: SnapshotStatus?
         /// How many chunks the present store has kept.
         let held: UInt64?
@@ -79,8 +81,8 @@ extension Stack {
         let fingerprint: Fingerprint
     }
 
-    /// How the device is now, as nobody has it open.
-    func quiet(_ activation: Activation) throws -> Quiet {
+    /// How the device is now, as nobody uses it.
+    func quiet(_ activation: Activation, readers: Int) throws -> Quiet {
         let number = try origin(activation)?.number
         // The count comes first: a write between it and the rest shows inside the suspend.
         let writes = number.flatMap { kernel.writesCompleted(of: $0) }
@@ -89,7 +91,8 @@ extension Stack {
         // the origin counts a flush as a write.
         try kernel.synchronize(source(activation).path)
         return Quiet(
-            status: status, held: try status?.chunksTaken(chunk: chunkSize(activation).sectors),
+            readers: readers, status: status,
+            held: try status?.chunksTaken(chunk: chunkSize(activation).sectors),
             writes: writes,
             fingerprint: try kernel.look(
                 FilePath(MapperNames.origin(activation).path), image: activation.image))
@@ -127,17 +130,23 @@ extension Stack {
         case frozen(note: (Fingerprint, UInt64?) throws -> Void)
     }
 
+    /// The device isn't at the boundary.
+    private struct Used: Error {}
+
     /// Puts the next store beside the present one and takes that away, in one suspend of the origin.
     /// What can be done before the suspend is.
     ///
-    /// - Parameter next: nil if nothing is to capture any more.
-    /// - Returns: false if somebody had opened the device, had written to it, or holds the snapshot's
-    ///   own device open, and all is as it was.
+    /// - Parameters:
+    ///   - next: nil if nothing is to capture any more.
+    ///   - completion: run as soon as it captures. Only then udev's answer is waited for: its rules take
+    ///     longer than all the rest, and a mount that comes meanwhile is covered.
+    /// - Returns: what `completion` did; nil if somebody had opened the device, had written to it, or holds
+    ///   the snapshot's own device open, and all is as it was.
     /// - Throws: what failed. All that was done is undone then, unless the next store captures.
-    func exchange(
-        _ activation: Activation, next: Successor?, at boundary: Boundary
-    ) throws -> Bool {
-        struct Used: Error {}
+    func exchange<Outcome>(
+        _ activation: Activation, next: Successor?, at boundary: Boundary,
+        completion: () throws -> Outcome
+    ) throws -> Outcome? {
         let origin = try MapperNames.origin(activation)
         let old = try MapperNames.snapshot(activation, store: activation.store.number)
         let source = try source(activation)
@@ -151,7 +160,7 @@ extension Stack {
                             activation, store: next.number, of: source.number, on: next.loop,
                             in: transaction, undo: &undo)
                     }
-                    return try deviceMapper.whileSuspended(
+                    try deviceMapper.whileSuspended(
                         origin, in: transaction, freezing: isFrozen
                     ) {
                         guard try deviceMapper.info(old)?.openCount ?? 0 == 0,
@@ -167,14 +176,14 @@ extension Stack {
                         } catch {
                             throw undo.run(after: error)
                         }
-                        return true
                     }
+                    return try completion()
                 } catch {
                     throw undone(undo, after: error, activation, next: next?.number)
                 }
             }
         } catch is Used {
-            return false
+            return nil
         }
     }
 
@@ -185,8 +194,9 @@ extension Stack {
         switch boundary {
         case .quiet(let before):
             // A mount that came since the look at the open count is covered by the store that is
-            // there: its session simply goes on.
-            guard let info = try origin(activation), info.openCount == 0,
+            // there: its session simply goes on. One that came as a reader went, and has not written yet, is the next
+            // store's from its beginning.
+            guard let info = try origin(activation), info.openCount == before.readers,
                 try status(activation, store: activation.store.number) == before.status
             else { return false }
             return try isUnwritten(info.number, source, since: before)
@@ -212,7 +222,7 @@ extension Stack {
             .differences(from: before.fingerprint).isEmpty
     }
 
-    /// Undoes what `exchange` did, unless the next store captures (only udev's answer, or the resume,
+    /// Undoes what `exchange` did, unless the next store captures (only the resume, or what follows it,
     /// failed): undoing would throw away what it holds. `recover` sees which, and goes on.
     private func undone(
         _ undo: consuming Undo, after error: any Error, _ activation: Activation, next: Int?

@@ -89,6 +89,11 @@ struct Stack: Sendable {
         try status(activation, store: store)?.chunksTaken(chunk: chunkSize(activation).sectors)
     }
 
+    /// Whether a store has no room for another exception.
+    func isFull(_ activation: Activation, store: Int) throws(SessionsError) -> Bool {
+        try status(activation, store: store)?.isFull(chunk: chunkSize(activation).sectors) == true
+    }
+
     /// What the origin's table, if it is loaded, lies over.
     func loadedSource(_ activation: Activation) throws -> DeviceNumber? {
         guard try isLoaded(activation) else { return nil }
@@ -185,6 +190,16 @@ struct Stack: Sendable {
             if attempt + 1 < patience { kernel.pause(milliseconds: 100) }
         }
         return false
+    }
+
+    /// How many have it open, if they are programs that can't but read it: those are no use.
+    ///
+    /// - Returns: nil if anybody else has.
+    func readers(_ activation: Activation) throws(SessionsError) -> Int? {
+        guard let info = try origin(activation), info.openCount > 0 else { return 0 }
+        guard try uses(of: info.number).isEmpty, kernel.readers(of: info.number) == info.openCount
+        else { return nil }
+        return info.openCount
     }
 
     /// Whether the kernel says that the present store has kept nothing.

@@ -8,7 +8,7 @@ import SystemPackage
 public enum ActivationOutcome: Sendable {
     /// The device is armed now.
     case activated(Activation)
-    /// It was activated before; nothing was changed.
+    /// It was activated before, and so as was asked for; nothing was changed.
     case alreadyActive(Activation)
 }
 
@@ -16,18 +16,10 @@ public enum ActivationOutcome: Sendable {
 extension Lifecycle {
     /// Arms a block device or an image file: from its next mount on, every mount is a session.
     ///
-    /// - Parameters:
-    ///   - device: any path of a block device, or an image file's.
-    ///   - chunkSize: of the stores; the configuration's if nil.
-    ///   - directory: the sessions' base directory; the configuration's if nil.
-    ///   - loop: a loop device over all of an image, which is used instead of a new one: whoever made
-    ///     it (mount(8)) can't let go of it now.
-    ///   - overlay: nil to capture; or else the device isn't written at all, what is written goes into a store
-    ///     in its place, and this says when that is given up by itself.
-    /// - Throws: `busy` if anything uses the device, `unsuitable` with the reason.
+    /// - Parameter device: any path of a block device, or an image file's.
+    /// - Throws: `busy` if anything uses the device, `unsuitable` with the reason; so if it is activated otherwise.
     func activate(
-        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, taking loop: FilePath?,
-        overlay: RestoreAt?
+        _ device: String, _ request: ActivationRequest
     ) throws(SessionsError) -> ActivationOutcome {
         try asSessionsError {
             try refuseUnlessText(device)
@@ -35,17 +27,13 @@ extension Lifecycle {
             while true {
                 // Whoever waits for a device that is activated holds up nobody who activates another.
                 if let active = try alreadyActive(device) {
-                    try requireMode(overlay, of: active, device)
-                    return .alreadyActive(active)
+                    try requireSame(request, as: active, device)
+                    return .alreadyActive(try stay(active))
                 }
                 let outcome = try registry.holding(
                     registry.layout.activationLock, for: device
                 ) {
-                    try finder.find(device) == nil
-                        ? activateLocked(
-                            device, chunkSize: chunkSize, directory: directory, taking: loop,
-                            overlay: overlay)
-                        : nil
+                    try finder.find(device) == nil ? activateLocked(device, request) : nil
                 }
                 if let outcome { return outcome }
             }
@@ -62,33 +50,20 @@ extension Lifecycle {
             throw SessionsError.unsuitable(
                 device: device, reason: "it is activated, but it or its store isn't there")
         }
-        try stay(active.id)
         return try registry.activation(active.id)
     }
 
-    func requireMode(
-        _ overlay: RestoreAt?, of active: Activation, _ device: String
-    ) throws(SessionsError) {
-        guard (overlay == nil) != (active.restoreAt == nil) else { return }
-        let how = overlay == nil ? "under an overlay" : "without an overlay"
-        throw SessionsError.unsuitable(
-            device: device, reason: "it is activated \(how); deactivate it, then activate it anew")
-    }
-
     private func activateLocked(
-        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, taking loop: FilePath?,
-        overlay: RestoreAt?
+        _ device: String, _ request: ActivationRequest
     ) throws -> ActivationOutcome {
         let path = try Files.resolve(FilePath(device))
         guard try kernel.status(path).kind == .regular else {
-            return try activateNew(
-                device, chunkSize: chunkSize, directory: directory, taking: nil,
-                overlay: overlay)
+            var request = request
+            request.loop = nil
+            return try activateNew(device, request)
         }
         return try ImageHold(kernel: kernel, layout: registry.layout).holding(path) {
-            try activateNew(
-                device, chunkSize: chunkSize, directory: directory, taking: loop,
-                overlay: overlay)
+            try activateNew(device, request)
         }
     }
 
@@ -107,24 +82,37 @@ extension Lifecycle {
     }
 
     private func activateNew(
-        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, taking loop: FilePath?,
-        overlay: RestoreAt?
+        _ device: String, _ request: ActivationRequest
     ) throws -> ActivationOutcome {
+        let directory = try baseDirectory(for: request, device)
         let candidate = try Examination(
-            stack: stack, finder: finder, device: device, loop: loop, isWritten: overlay == nil
+            stack: stack, finder: finder, device: device, loop: request.loop,
+            isWritten: request.restoreAt == nil
         ).run()
-        let base = try prepareBase(directory ?? configuration.sessionsDirectory)
+        let base = try prepareBase(directory)
         if let shortage = room(in: base.path.path)?.shortage {
             throw SessionsError.noRoom(device: device, reason: shortage)
         }
-        let chunk = chunkSize ?? configuration.chunkSize
+        let chunk = request.chunkSize ?? configuration.chunkSize
         guard chunk.bytes.bytes.isMultiple(of: UInt64(candidate.sector)) else {
             throw SessionsError.unsuitable(
                 device: device,
                 reason: "a chunk of \(chunk) is smaller than its sector of "
                     + "\(candidate.sector) bytes; give --chunk-size 4K or more")
         }
-        return .activated(try arm(candidate, base: base, chunk: chunk, overlay))
+        try refuseMemoryHog(chunk, device)
+        return .activated(try arm(candidate, base: base, chunk: chunk, request))
+    }
+
+    /// The kernel takes memory of four chunks for each store, measured on 6.1, and in an exchange there are two.
+    private func refuseMemoryHog(_ chunk: ChunkSize, _ device: String) throws(SessionsError) {
+        let needed = 8 * chunk.bytes.bytes
+        guard let available = kernel.availableMemory(), needed > available.bytes / 2 else { return }
+        throw .unsuitable(
+            device: device,
+            reason:
+                "with chunks of \(chunk) the kernel takes up to \(needed >> 20) MiB of memory, and "
+                + "\(available.bytes >> 20) are available; give a smaller --chunk-size")
     }
 
     /// The base directory, made if need be: root's alone.
@@ -142,7 +130,7 @@ extension Lifecycle {
 
     private func register(
         _ id: String, _ candidate: Candidate, base: BaseDirectory, chunk: ChunkSize,
-        _ overlay: RestoreAt?
+        _ request: ActivationRequest
     ) throws -> Activation {
         let taken = Set(try stack.deviceMapper.devices().map { ByteText($0.name) })
         let chain = try catalogue.continuedChain(
@@ -165,9 +153,10 @@ extension Lifecycle {
                 size: candidate.size, sector: candidate.sector, chunkSize: chunk.bytes,
                 base: base, chain: chain ?? .new(),
                 state: .activating(Store(number: 1, baseline: candidate.fingerprint)))
-            activation.restoreAt = overlay
+            activation.restoreAt = request.restoreAt
+            activation.isInMemory = request.place == .memory ? true : nil
             document[id: activation.id] = activation
-            if !document.baseDirectories.contains(base.path) {
+            if activation.isInMemory != true, !document.baseDirectories.contains(base.path) {
                 document.baseDirectories.append(base.path)
             }
             return activation
@@ -179,7 +168,8 @@ extension Lifecycle {
     /// The operation lock is held from before the registry names the activation: nobody takes it
     /// for one whose process has died.
     private func arm(
-        _ candidate: Candidate, base: BaseDirectory, chunk: ChunkSize, _ overlay: RestoreAt?
+        _ candidate: Candidate, base: BaseDirectory, chunk: ChunkSize,
+        _ request: ActivationRequest
     ) throws -> Activation {
         let id = UUID().uuidString.lowercased()
         let lock = registry.layout.operationLock(id)
@@ -191,10 +181,10 @@ extension Lifecycle {
             }
             do {
                 let activation = try register(
-                    id, candidate, base: base, chunk: chunk, overlay)
+                    id, candidate, base: base, chunk: chunk, request)
                 try build(activation, loop: candidate.loop, undo: &undo)
                 return try registry.change(id) { current throws(SessionsError) in
-                    if overlay == nil { try current.arm() } else { try current.cover() }
+                    if request.restoreAt == nil { try current.arm() } else { try current.cover() }
                 }
             } catch {
                 throw undo.run(after: error)

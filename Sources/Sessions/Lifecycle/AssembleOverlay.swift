@@ -32,6 +32,7 @@ extension Lifecycle {
             try stack.removeTables(current)
             try stack.detach(current.store, in: current.directory)
         }
+        try remakeMemory(of: current)
         guard let located = try findParts(of: current) else { return .notThere }
         current = located
         let source = try stack.source(current)

@@ -99,13 +99,12 @@ extension Lifecycle {
         let boundary = Stack.Boundary.frozen { baseline, held in
             try Files.replace(place, with: JSON.encode(Frozen(baseline: baseline, held: held)))
         }
-        guard try exchange(activation, to: next, at: boundary) else {
-            try abandonExchange(activation)
-            throw held(activation)
-        }
-        switch try endExchange(registry.activation(activation.id), Ending()) {
+        switch try exchange(activation, to: next, at: boundary, Ending()) {
         case .session(let session): return session
         case .dropped: return nil
+        case nil:
+            try abandonExchange(activation)
+            throw held(activation)
         }
     }
 

@@ -6,8 +6,9 @@ import SystemPackage
 
 /// What a commit did.
 public enum CommitOutcome: Sendable {
-    /// Everything that was written over the device is on it.
-    case committed(RestoreReport)
+    /// Everything that its store has taken is on the device. `wasFull` says whether there was no room for more:
+    /// what was written then has failed.
+    case committed(RestoreReport, wasFull: Bool)
     /// Nothing was written over it.
     case nothingToDo
 }
@@ -18,8 +19,8 @@ public enum CommitOutcome: Sendable {
 /// again from the device after the last. Until the store is given up the device shows the same with every part of
 /// it written as with none, so a commit may die anywhere, and is gone on with by the same command.
 extension Lifecycle {
-    /// - Throws: `notActivated`; `unsuitable`; `busy` while somebody uses it; `damagedStore`, `restoreFailed`,
-    ///   `interrupted`: then what was written over it is still there.
+    /// - Throws: `notActivated`; `unsuitable`; `busy` while somebody uses it; `damagedStore`; `commitFailed`:
+    ///   then what was written over it is still there.
     func commit(
         _ device: String, control: RestoreControl
     ) throws(SessionsError) -> CommitOutcome {
@@ -32,32 +33,29 @@ extension Lifecycle {
             try refuseOpen(activation, "commit")
             try finder.requireBase(activation)
             if try holdsNothing(activation) { return .nothingToDo }
-            return .committed(try write(activation, control))
+            return try write(activation, control)
         }
     }
 
-    private func write(_ activation: Activation, _ control: RestoreControl) throws -> RestoreReport
+    private func write(_ activation: Activation, _ control: RestoreControl) throws -> CommitOutcome
     {
+        try refuseMemory(activation)
         let path = DeviceFinder.path(of: activation)
         let source = try stack.source(activation)
-        // Device-mapper would write to a disk that was set read-only all the same, and so would we.
-        if try kernel.blockDevice(source.path).isReadOnly {
-            throw SessionsError.unsuitable(
-                device: source.path.string,
-                reason: "it is set read-only; run `blockdev --setrw` on it to have it written")
-        }
+        try kernel.refuseReadOnly(source.path)
         try refuseChangedBeneath(activation, source.path)
-        // The kernel's claim keeps everybody from mounting it meanwhile.
-        let hold = try hold(activation)
+        let hold = try hold(activation, .readOnly, "commit")
+        let wasFull = try stack.isFull(activation, store: activation.store.number)
         let verified = try verify(activation, control)
         let target = try kernel.open(source.path, .readWrite, exclusive: false)
         try registry.change(activation.id) { current throws(SessionsError) in
             try current.beginCommit()
         }
-        let report: RestoreReport
+        let outcome: CommitOutcome
         do {
-            report = try verified.apply(
+            let report = try verified.apply(
                 to: target, readBack: configuration.readsBack, control: control)
+            outcome = .committed(report, wasFull: wasFull)
         } catch {
             throw failure(error, path)
         }
@@ -66,8 +64,8 @@ extension Lifecycle {
         let now = try kernel.look(source.path, image: activation.image)
         let shown = try kernel.fingerprint(path.path, samples: true)
         guard shown.differences(from: now).isEmpty else {
-            throw SessionsError.restoreFailed(
-                session: "what was written over it", device: path.text,
+            throw SessionsError.commitFailed(
+                device: path.text,
                 reason:
                     "all of it was written and read again, and yet the device differs: something else "
                     + "writes to \(source.path)")
@@ -78,15 +76,27 @@ extension Lifecycle {
         }
         try hold.close()
         for _ in 0..<50 {
-            if try exchangeOverlay(committed, for: next) { return report }
+            if try exchangeOverlay(committed, for: next) { return outcome }
             // udev probes what was closed just now. What somebody writes who mounted it goes into the store that
             // is there, over what is on the device already.
-            if try !stack.isIdle(committed) { return report }
+            if try !stack.isIdle(committed) { return outcome }
             try registry.change(activation.id) { current throws(SessionsError) in
                 try current.beginDiscard(for: next)
             }
         }
-        return report
+        return outcome
+    }
+
+    /// Cut short by a power cut it could not be gone on with: half of it would be on the device, and the other half
+    /// nowhere.
+    private func refuseMemory(_ activation: Activation) throws {
+        guard activation.isInMemory == true else { return }
+        throw SessionsError.unsuitable(
+            device: activation.path.text,
+            reason:
+                "its store is in memory, and a power cut in the middle of a commit would leave part of it on the "
+                + "device and the rest nowhere; discard it, deactivate the device, and do what is to stay "
+                + "under an overlay with its store on a disk")
     }
 
     private func refuseChangedBeneath(_ activation: Activation, _ source: FilePath) throws {
@@ -100,16 +110,6 @@ extension Lifecycle {
                 + "more; `dmsnap discard \(activation.path)` gives that up")
     }
 
-    private func hold(_ activation: Activation) throws -> OwnedDescriptor {
-        let path = DeviceFinder.path(of: activation)
-        do {
-            return try kernel.open(path.path, .readOnly, exclusive: true)
-        } catch {
-            guard error.errno == .resourceBusy else { throw error }
-            throw busy(activation, "something uses it", "commit")
-        }
-    }
-
     /// Everything that the store holds, read and checked. Nobody writes to the device meanwhile, and the kernel
     /// has written down every exception before the write it was for ended.
     private func verify(
@@ -120,10 +120,8 @@ extension Lifecycle {
             chunkSize: activation.chunkSize, session: activation.name.text)
         // One that was full doesn't say how many it has; what was written then failed.
         let taken = try stack.chunksTaken(activation, store: activation.store.number)
-        guard taken ?? UInt64(store.exceptions.count) == UInt64(store.exceptions.count) else {
-            throw SessionsError.damagedStore(
-                session: "what was written over \(activation.path)",
-                reason: "the kernel has another number of chunks in its store than its file")
+        if let taken {
+            try store.require(taken, of: "what was written over \(activation.path)")
         }
         do throws(RestoreError) {
             return try RestorePlan(sources: [store]).verify(
@@ -134,14 +132,12 @@ extension Lifecycle {
     }
 
     private func failure(_ error: RestoreError, _ device: ByteText) -> SessionsError {
-        let what = "what was written over it"
-        switch error.reason {
-        case .cancelled:
-            return .interrupted(
-                session: what, device: device.text, detail: "\(error)",
-                advice: "the device shows all of it as before, and the same command completes it")
-        default:
-            return .restoreFailed(session: what, device: device.text, reason: "\(error)")
-        }
+        let isStopped = if case .cancelled = error.reason { true } else { false }
+        return .commitFailed(
+            device: device.text,
+            reason: isStopped
+                ? "it was stopped (\(error)); the device shows all of it as before, and the same command "
+                    + "completes it"
+                : "\(error)")
     }
 }

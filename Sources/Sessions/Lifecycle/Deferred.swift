@@ -1,6 +1,6 @@
 import Block
-public import ExceptionStore
-public import SystemPackage
+import ExceptionStore
+import SystemPackage
 
 /// What became of the wish to deactivate a device.
 public enum DeactivationOutcome: Sendable {
@@ -47,23 +47,25 @@ extension Lifecycle {
     ///
     /// - Throws: what `activate` throws, but for `busy`.
     func activateWhenUnmounted(
-        _ device: String, chunkSize: ChunkSize?, directory: FilePath?, overlay: RestoreAt?
+        _ device: String, _ request: ActivationRequest
     ) throws(SessionsError) -> DeferredActivation {
         do {
-            return .done(
-                try activate(
-                    device, chunkSize: chunkSize, directory: directory, taking: nil,
-                    overlay: overlay))
+            return .done(try activate(device, request))
         } catch {
             guard case .busy(_, let reason, _) = error else { throw error }
             let pending = try asSessionsError {
                 let resolved = try Files.resolve(FilePath(device))
                 let path = FilePath(device).isAbsolute ? FilePath(device) : resolved
                 let (kind, identity) = try identity(resolved)
+                let directory: ByteText? =
+                    if case .directory(let directory) = request.place {
+                        ByteText(directory)
+                    } else { nil }
                 return PendingActivation(
                     path: ByteText(path), kind: kind, identity: identity,
-                    chunkSize: chunkSize?.bytes, directory: directory.map { ByteText($0) },
-                    overlay: overlay)
+                    chunkSize: request.chunkSize?.bytes, directory: directory,
+                    isInMemory: request.place == .memory ? true : nil,
+                    overlay: request.restoreAt)
             }
             try registry.update { document throws(SessionsError) in
                 let others = (document.pending ?? []).filter { !$0.isAt(pending.path.path) }
@@ -74,9 +76,9 @@ extension Lifecycle {
     }
 
     /// Whoever activates an activated device wants it to stay so.
-    func stay(_ id: String) throws(SessionsError) {
-        guard try registry.activation(id).isLeaving == true else { return }
-        try registry.change(id) { $0.isLeaving = nil }
+    func stay(_ activation: Activation) throws(SessionsError) -> Activation {
+        guard activation.isLeaving == true else { return activation }
+        return try registry.change(activation.id) { $0.isLeaving = nil }
     }
 
     /// Activates what has waited, if nobody uses it.
@@ -93,12 +95,14 @@ extension Lifecycle {
                     reason: "it is another one than was to be activated when it is unmounted; run "
                         + "`dmsnap deactivate \(pending.path)` to have that one forgotten")
             }
+            // Whoever has activated it meanwhile has said how.
+            if let known = try finder.find(path.string) {
+                _ = try forgetPending(pending.path.text)
+                return known
+            }
             let active: Activation
             do {
-                switch try activate(
-                    path.string, chunkSize: pending.chunkSize.map { try ChunkSize($0) },
-                    directory: pending.directory?.path, taking: nil, overlay: pending.overlay)
-                {
+                switch try activate(path.string, pending.request()) {
                 case .activated(let activation), .alreadyActive(let activation): active = activation
                 }
             } catch SessionsError.busy {
@@ -151,11 +155,9 @@ extension SnapshotService {
 
     /// Activates now, or when nobody uses it any more.
     public func activateWhenUnmounted(
-        _ device: String, chunkSize: ChunkSize? = nil, directory: FilePath? = nil,
-        overlay: RestoreAt? = nil
+        _ device: String, _ request: ActivationRequest = ActivationRequest()
     ) throws(SessionsError) -> DeferredActivation {
-        try lifecycle.activateWhenUnmounted(
-            device, chunkSize: chunkSize, directory: directory, overlay: overlay)
+        try lifecycle.activateWhenUnmounted(device, request)
     }
 
     /// What is to be activated when nobody uses it any more.

@@ -55,11 +55,16 @@ extension Lifecycle {
 
     /// Whether and when what is written over a device is given up by itself.
     ///
-    /// - Throws: `notActivated`; `unsuitable` of a device that isn't under an overlay.
-    func set(_ device: String, restoreAt: RestoreAt) throws(SessionsError) {
+    /// - Throws: `notActivated`; `unsuitable` of a device that isn't under an overlay, or of one whose store is in
+    ///   memory for what a boot doesn't leave.
+    @discardableResult
+    func set(_ device: String, restoreAt: RestoreAt) throws(SessionsError) -> Activation {
         guard let found = try finder.find(device) else { throw .notActivated(device) }
-        try registry.change(found.id) { current throws(SessionsError) in
+        return try registry.change(found.id) { current throws(SessionsError) in
             current = try requireOverlay(current, device)
+            if current.isInMemory == true, restoreAt == .never {
+                throw .unsuitable(device: device, reason: ActivationRequest.forgotten)
+            }
             current.restoreAt = restoreAt
         }
     }
@@ -157,17 +162,17 @@ extension Lifecycle {
             undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
             undo.add("detaching the new store") { [stack] in try stack.detachStore(in: directory) }
             let loop = try makeOverlayStore(activation, next.number)
-            if try stack.exchangeOverlay(activation, for: loop) {
+            let isDone = try stack.exchangeOverlay(activation, for: loop) {
                 try endDiscard(registry.activation(activation.id))
-                return true
             }
+            if isDone { return true }
             let failure = undo.run(after: SessionsError.internalFault("used"))
             if case .rollback(_, let failures) = failure {
                 throw SessionsError.internalFault(failures.joined(separator: "; "))
             }
             return false
         } catch {
-            // It has taken over (only udev's answer, or the resume, failed), or nobody knows.
+            // It has taken over (only the resume, or what follows it, failed), or nobody knows.
             let known = try? registry.activation(activation.id)
             guard let known, case .discarding(_, let next) = known.state,
                 let isOver = try? stack.isWritten(to: next, of: known), !isOver

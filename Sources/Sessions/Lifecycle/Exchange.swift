@@ -79,15 +79,15 @@ extension Lifecycle {
         case .discarding, .uncovering: return .nothingToDo
         }
         // Who wants to wait does so around this: the monitor has other devices to look after.
-        guard try stack.isIdle(activation, patience: 1) else { return .inUse }
+        guard let readers = try stack.readers(activation) else { return .inUse }
         let number = activation.store.number
         if try stack.snapshot(activation, store: number)?.openCount ?? 0 > 0 { return .held }
         try finder.requireBase(activation)
         var activation = activation
         activation = try withoutLost(activation)
-        // Nobody has it open, so nothing changes it before the suspend; who opens it until then, or
-        // has written to it and closed it again, is seen there.
-        let quiet = try stack.quiet(activation)
+        // Nobody has it open who could change it before the suspend; who opens it until then, or has written to
+        // it and closed it again, is seen there.
+        let quiet = try stack.quiet(activation, readers: readers)
         let held = quiet.held ?? (hasMissedNothing(activation.store, quiet) ? 0 : nil)
         var next = Store(number: number + 1, baseline: quiet.fingerprint)
         if let shortage = room(in: activation.base.path.path)?.shortage {
@@ -97,15 +97,14 @@ extension Lifecycle {
         activation = try registry.change(activation.id) { current throws(SessionsError) in
             try current.beginExchange(to: next, held: held)
         }
-        guard try exchange(activation, to: next, at: .quiet(quiet)) else {
-            try abandonExchange(activation)
-            return .inUse
-        }
-        switch try endExchange(
-            registry.activation(activation.id), Ending(restoreOf: restoreOf))
+        switch try exchange(
+            activation, to: next, at: .quiet(quiet), Ending(restoreOf: restoreOf))
         {
         case .session(let session): return .closed(session)
         case .dropped: return .dropped
+        case nil:
+            try abandonExchange(activation)
+            return .inUse
         }
     }
 
@@ -127,27 +126,31 @@ extension Lifecycle {
         return writes == store.writes
     }
 
-    /// Makes the next store and lets it take over.
+    /// Makes the next store, lets it take over, and closes the one before.
     ///
-    /// - Returns: false if somebody had opened the device by then, and everything is as before.
+    /// - Returns: what became of that; nil if somebody had opened the device by then, and everything is as
+    ///   before.
     func exchange(
-        _ activation: Activation, to next: Store, at boundary: Stack.Boundary
-    ) throws -> Bool {
+        _ activation: Activation, to next: Store, at boundary: Stack.Boundary, _ ending: Ending
+    ) throws -> StoreOutcome? {
         let directory = activation.armedDirectory(next.number)
         var undo = Undo()
         do {
             undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
             undo.add("detaching the new store") { try stack.detachStore(in: directory) }
             let successor = try next.isAbsent ? noStore(in: directory) : makeNext(activation, next)
-            if try stack.exchange(activation, next: successor, at: boundary) { return true }
+            let outcome = try stack.exchange(activation, next: successor, at: boundary) {
+                try endExchange(registry.activation(activation.id), ending)
+            }
+            if let outcome { return outcome }
             let failure = undo.run(after: SessionsError.internalFault("used"))
             if case .rollback(_, let failures) = failure {
                 throw SessionsError.internalFault(failures.joined(separator: "; "))
             }
-            return false
+            return nil
         } catch {
-            // The new store captures already (only udev's answer, or the resume, failed), or nobody
-            // knows: undoing would throw away what it holds. `recover` sees which, and goes on.
+            // The new store captures already (only the resume, the old one's close or udev's answer
+            // failed), or nobody knows: undoing would throw away what it holds. `recover` sees which, and goes on.
             if (try? isOver(activation, next)) ?? true { throw error }
             let failure = undo.run(after: error)
             try abandonExchange(activation)

@@ -80,6 +80,8 @@ extension Lifecycle {
     func takeUpName(_ activation: Activation) throws(SessionsError) -> Activation {
         guard let named = try namedWithoutRegistry(activation) else { return activation }
         return try registry.change(activation.id) { current throws(SessionsError) in
+            // The rule's process may have come to it.
+            guard current.session == nil else { return }
             try current.open(named.record.name)
         }
     }

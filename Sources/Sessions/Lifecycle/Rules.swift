@@ -1,4 +1,5 @@
 import Block
+import ExceptionStore
 import SystemPackage
 
 /// What became of a rule of the configuration.
@@ -19,21 +20,19 @@ public enum RuleOutcome: Sendable {
 extension Lifecycle {
     /// Makes of a device what its rule says, if it is there.
     ///
-    /// - Throws: what `activate` throws; `unsuitable` where it is activated in another mode.
+    /// - Throws: what `activate` throws; `unsuitable` where it is activated otherwise.
     func apply(_ rule: DeviceRule) throws(SessionsError) -> RuleOutcome {
         guard let path = rule.path(in: registry.layout) else { return .notThere }
         let resolved = try asSessionsError { try Files.resolve(path) }
         if let known = try finder.find(resolved.string) {
-            try requireMode(rule.overlay, of: known, path.string)
-            guard let wanted = rule.overlay, known.restoreAt != wanted else {
-                return .alreadySo(known)
-            }
-            return .changed(try registry.change(known.id) { $0.restoreAt = wanted })
+            let wanted = rule.request.restoreAt
+            var request = rule.request
+            if wanted != nil { request.mode = .anyOverlay }
+            try requireSame(request, as: known, path.string)
+            guard let wanted, known.restoreAt != wanted else { return .alreadySo(known) }
+            return .changed(try set(resolved.string, restoreAt: wanted))
         }
-        switch try activateWhenUnmounted(
-            path.string, chunkSize: rule.chunkSize, directory: rule.directory,
-            overlay: rule.overlay)
-        {
+        switch try activateWhenUnmounted(path.string, rule.request) {
         case .done(.activated(let activation)): return .activated(activation)
         case .done(.alreadyActive(let activation)): return .alreadySo(activation)
         case .waits(let reason): return .waits(reason)

@@ -9,6 +9,7 @@ extension Lifecycle {
     /// - Throws: `busy` while somebody uses it, or something was written over it.
     func uncover(_ activation: Activation) throws {
         try refuseOpen(activation)
+        try remakeMemory(of: activation)
         try finder.requireBase(activation)
         if activation.state.overlay?.isCommitting == true {
             throw halfCommitted(activation, "deactivate")
@@ -78,6 +79,8 @@ extension Lifecycle {
         let directory = activation.armedDirectory(activation.store.number)
         // It goes with its directory, when nothing is in it.
         guard Files.exists(Layout.store(in: directory)) else {
+            // A boot has taken what was in memory, as its user knows.
+            if activation.isInMemory == true { return true }
             if case .uncovering = activation.state { return true }
             return false
         }

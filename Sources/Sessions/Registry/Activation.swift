@@ -94,6 +94,8 @@ public struct Activation: Hashable, Sendable, Codable, Identifiable {
     /// When what was written over it is given up by itself; nil as never, and of a device that is not under
     /// an overlay.
     public internal(set) var restoreAt: RestoreAt?
+    /// Whether its stores are in memory; nil as false, which earlier ones don't have.
+    public internal(set) var isInMemory: Bool?
 
     /// The store under the origin; in an exchange the one that was there first.
     public var store: Store {
@@ -103,6 +105,12 @@ public struct Activation: Hashable, Sendable, Codable, Identifiable {
 
     /// The image's file; nil of a block device.
     var image: FilePath? { kind == .image ? path.path : nil }
+
+    /// Whether a file is the image, by what it is.
+    func isImage(_ status: FileStatus) -> Bool {
+        kind == .image && identity.inode == status.inode
+            && identity.fileSystem == status.fileSystem
+    }
 
     /// The open session's name; nil if none is open.
     public var session: SessionName? { state.capture.session }

@@ -34,6 +34,8 @@ public struct Layout: Sendable {
     public var monitorLog: FilePath { runDirectory.appending("monitor.log") }
     /// How far the monitor is with the archive that it is making.
     var archiving: FilePath { runDirectory.appending("archiving.json") }
+    /// The base directory of stores in memory: they are gone after a reboot, and it with them.
+    public var memory: FilePath { runDirectory.appending("stores") }
     /// The sessions' base directory where neither the configuration nor `--store-dir` names one.
     public var defaultSessions: FilePath { path("snapshot") }
 

@@ -1,4 +1,5 @@
 public import Block
+import ExceptionStore
 import SystemPackage
 
 /// A device that is in use, and is activated as soon as it isn't any more.
@@ -13,8 +14,19 @@ public struct PendingActivation: Hashable, Sendable, Codable {
     public let chunkSize: ByteCount?
     /// The sessions' base directory; the configuration's if nil.
     let directory: ByteText?
+    /// Whether its stores are in memory; nil as false, which earlier ones don't have.
+    let isInMemory: Bool?
     /// Nil to capture; else under an overlay, and when what is written is given up.
     let overlay: RestoreAt?
+
+    /// How it was asked for.
+    func request() throws -> ActivationRequest {
+        ActivationRequest(
+            overlay.map { .overlay($0) } ?? .capture,
+            chunkSize: try chunkSize.map { try ChunkSize($0) },
+            place: isInMemory == true
+                ? .memory : directory.map { .directory($0.path) } ?? .configured)
+    }
 
     /// Whether a path leads to the same.
     func isAt(_ other: FilePath) -> Bool {

@@ -16,6 +16,13 @@ extension SnapshotService {
         try reporter.latestSession(of: device)
     }
 
+    /// The same, when what is over of the device, and not closed yet, has become a session: the one to restore.
+    ///
+    /// - Throws: also `busy` while the device is in use.
+    public func latestSessionToRestore(of device: String) throws(SessionsError) -> Session {
+        try Restorer(lifecycle: lifecycle).latestSession(of: device, reporter)
+    }
+
     /// What a list of sessions shows of one.
     public func summary(of session: Session) -> SessionSummary {
         reporter.summary(of: session)

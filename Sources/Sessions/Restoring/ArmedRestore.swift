@@ -18,17 +18,31 @@ struct ArmedRestore {
     func run() throws -> RestoreOutcome {
         try lifecycle.requireAssembled(activation, "then restore")
         try lifecycle.merger.refuse(activation, "then restore")
-        try refuseReadOnly()
-        try closeWhatIsOver()
-        let current = try restorer.registry.activation(activation.id)
+        for device in [try restorer.stack.source(activation).path, path.path] {
+            try restorer.kernel.refuseReadOnly(device)
+        }
+        let current = try restorer.closeWhatIsOver(of: activation)
         let route = try restorer.route(to: session, through: current)
+        if request.isLatest, route.members.count > 1 {
+            throw SessionsError.busy(
+                device: path.text,
+                reason:
+                    "session \(session.record.name) is not the latest any more, since it was used meanwhile",
+                advice: "look at `dmsnap sessions \(path)`, then restore the one that you mean")
+        }
         let lifted = try restorer.lift(route.obstacles, session, request)
         let target = try open()
-        let verified = try restorer.verified(
-            route.members, for: target, session, request, control)
+        let plan = try restorer.plan(route.members)
+        if let shortage = try lifecycle.shortage(capturing: plan, through: current) {
+            throw SessionsError.restoreFailed(
+                session: session.record.name.text, device: path.text,
+                reason: "\(shortage). Deactivated the device can be restored without that")
+        }
+        let verified = try restorer.verified(plan, for: target, session, request, control)
         let isOnline = request.online && !request.dryRun && verified.plan.totals.bytes > 0
         var report = verified.report
         var proof = RestoreProof.none
+        var back: Lifecycle.WayBack?
         if isOnline {
             report = try lifecycle.merger.restore(
                 current, session, verified, holding: target, control)
@@ -43,54 +57,16 @@ struct ArmedRestore {
         // While nobody else can have written to it.
         if !request.dryRun { proof = try restorer.proof(of: path.path, session) }
         try target.close()
+        if !request.dryRun, !isOnline {
+            // What was overwritten becomes the session that undoes this.
+            back = try lifecycle.wayBack(current, restoreOf: session.record.name)
+        }
         return try restorer.conclude(
             RestoreOutcome(
                 session: session, device: path, chain: route.members.map(\.record.name),
-                report: report, undo: request.dryRun || isOnline ? nil : undo(current),
-                isOnline: isOnline, proof: proof, overridden: lifted,
+                report: report, undo: back?.session, loss: back?.loss, isOnline: isOnline,
+                proof: proof, overridden: lifted,
                 conditions: route.conditions.map { "\($0)" }))
-    }
-
-    /// What was overwritten becomes the session that undoes this.
-    private func undo(_ current: Activation) throws -> SessionName? {
-        guard
-            case .closed(let offline) = try lifecycle.rollOverWhenIdle(
-                current, restoreOf: session.record.name)
-        else { return nil }
-        return offline.record.name
-    }
-
-    /// What is open but not in use any more is closed first, and what was written outside a mount
-    /// becomes a session: the chain is then whole.
-    private func closeWhatIsOver() throws {
-        switch try lifecycle.rollOverWhenIdle(activation) {
-        case .closed, .dropped, .nothingToDo, .discarded: break
-        case .inUse:
-            throw SessionsError.busy(
-                device: path.text, reason: "it is in use, and a session of it is open",
-                advice: "unmount it, then restore")
-        case .held:
-            throw SessionsError.busy(
-                device: path.text, reason: "a program has its snapshot's own device open",
-                advice: "`dmsnap status` names it; let go of that, then restore")
-        }
-        // The kernel's claim below is no obstacle to a program that has it open and may write.
-        guard try restorer.stack.isIdle(activation) else {
-            throw SessionsError.busy(
-                device: path.text, reason: "a program has it open",
-                advice: "find it with `fuser \(path)` and end it, then restore")
-        }
-    }
-
-    /// Device-mapper would write to a disk that was set read-only all the same.
-    private func refuseReadOnly() throws {
-        let source = try restorer.stack.source(activation)
-        for device in [source.path, path.path]
-        where try restorer.kernel.blockDevice(device).isReadOnly {
-            throw SessionsError.unsuitable(
-                device: device.string,
-                reason: "it is set read-only; run `blockdev --setrw` on it to have it written")
-        }
     }
 
     private func open() throws -> OwnedDescriptor {

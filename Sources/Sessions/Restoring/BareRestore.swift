@@ -32,7 +32,7 @@ struct BareRestore {
         let ground = try ground(path, marker)
         let (route, lifted) = (ground.route, ground.lifted)
         let verified = try restorer.verified(
-            route.members, for: target, session, request, control)
+            restorer.plan(route.members), for: target, session, request, control)
         var report = verified.report
         var proof = RestoreProof.none
         if !request.dryRun {
@@ -46,7 +46,8 @@ struct BareRestore {
         return try restorer.conclude(
             RestoreOutcome(
                 session: session, device: device, chain: route.members.map(\.record.name),
-                report: report, undo: nil, isOnline: false, proof: proof, overridden: lifted,
+                report: report, undo: nil, loss: nil, isOnline: false, proof: proof,
+                overridden: lifted,
                 conditions: ground.conditions.map { "\($0)" }))
     }
 
@@ -135,9 +136,7 @@ struct BareRestore {
                     advice: "end that, then restore")
             }
             if block.isReadOnly, !request.dryRun {
-                throw SessionsError.unsuitable(
-                    device: device.text,
-                    reason: "it is set read-only; run `blockdev --setrw` on it to have it written")
+                throw SessionsError.setReadOnly(device.text)
             }
         default:
             throw SessionsError.unsuitable(

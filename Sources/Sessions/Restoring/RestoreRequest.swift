@@ -8,6 +8,8 @@ public struct RestoreRequest: Sendable {
     public var session: String
     /// Restore to this device or file instead of the session's own.
     public var device: String?
+    /// Only if the session is the device's latest still.
+    public var isLatest = false
     /// Read and check everything, write nothing.
     public var dryRun = false
     /// Let the kernel put the contents back while the device can be mounted already.
@@ -57,6 +59,8 @@ public struct RestoreOutcome: Sendable {
     public let report: RestoreReport
     /// The offline session that undoes it, if it went through an armed device.
     public let undo: SessionName?
+    /// Why nothing undoes it, nor leads to any older session any more, though it went through an armed device.
+    public let loss: String?
     /// The kernel has begun and goes on: the device shows the restored contents, and can be mounted.
     public let isOnline: Bool
     /// What the device was found to be.

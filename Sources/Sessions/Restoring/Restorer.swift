@@ -176,10 +176,9 @@ struct Restorer: Sendable {
 
     /// Reads and checks everything that will be written; nothing is.
     func verified(
-        _ members: [Session], for target: borrowing OwnedDescriptor, _ session: Session,
+        _ plan: RestorePlan, for target: borrowing OwnedDescriptor, _ session: Session,
         _ request: RestoreRequest, _ control: RestoreControl
     ) throws -> VerifiedPlan {
-        let plan = try plan(members)
         let size = try target.size()
         guard plan.fits(size) else {
             throw SessionsError.unsuitable(

@@ -28,7 +28,7 @@ extension Deletion {
         _ younger: Session, into older: Session, control: ArchiveControl
     ) throws -> Session {
         try refuseFullFileSystem(younger, older)
-        return try catalogue.holdingArchive(of: older) {
+        return try holdingArchives(older, younger) { older, younger in
             let marker = Layout.absorbing(in: older.directory)
             try Files.replace(
                 marker,
@@ -43,6 +43,19 @@ extension Deletion {
                 throw error
             }
             return try finish(younger, older)
+        }
+    }
+
+    /// Runs `body` while nobody else makes or changes the archive of either, with what they then are.
+    private func holdingArchives<Result>(
+        _ older: Session, _ younger: Session, _ body: (Session, Session) throws -> Result
+    ) throws -> Result {
+        try catalogue.holdingArchive(of: older, patience: patience) {
+            try catalogue.holdingArchive(of: younger, patience: patience) {
+                try body(
+                    catalogue.session(at: older.directory),
+                    catalogue.session(at: younger.directory))
+            }
         }
     }
 
@@ -146,7 +159,7 @@ extension Deletion {
         let younger = try places.first { Files.exists(Layout.record(in: $0)) }.map { place in
             try catalogue.session(at: place)
         }
-        try catalogue.holdingArchive(of: older) {
+        try catalogue.holdingArchive(of: older, patience: patience) {
             if let younger, younger.record.chain == older.record.chain,
                 younger.record.places.upperBound == marker.lastIndex, holdsUnion(older, marker)
             {

@@ -10,6 +10,8 @@ import SystemPackage
 /// undoes; and at any step every session that is there restores to what it was.
 struct Deletion: Sendable {
     let lifecycle: Lifecycle
+    /// How long to wait for who uses a session.
+    let patience: Duration
 
     var catalogue: Catalogue { lifecycle.catalogue }
     private var registry: Registry { lifecycle.registry }
@@ -121,14 +123,18 @@ struct Deletion: Sendable {
 
     /// Takes a session away that nothing needs any more.
     func remove(_ session: Session) throws {
-        guard let lock = try DirectoryLock.takeIfFree(session.directory, alone: true) else {
+        let device = "session \(session.record.name)"
+        let taken = try DirectoryLock.take(session.directory, alone: true, patience: patience) {
+            registry.notice("\(device): waiting for another dmsnap command that uses it")
+        }
+        guard let taken else {
             throw SessionsError.busy(
-                device: "session \(session.record.name)",
+                device: device,
                 reason:
                     "another dmsnap command uses it: restores, verifies, compresses or looks into it",
                 advice: "wait for its end")
         }
-        try lock.holding {
+        try taken.holding {
             let base = session.directory.removingLastComponent()
             let deleted = Layout.deleted(in: base)
             try Files.makeDirectory(deleted)

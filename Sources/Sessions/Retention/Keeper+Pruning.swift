@@ -52,7 +52,7 @@ extension Keeper {
                 if control.isCancelled() { break }
                 do {
                     let session = try catalogue.session(named: removal.session.text)
-                    _ = try delete(session, expected: removal.way, control: control)
+                    _ = try delete(session, deletion, expected: removal.way, control: control)
                 } catch {
                     outcome.failures.append(.from(error))
                     continue

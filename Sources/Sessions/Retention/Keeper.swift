@@ -7,9 +7,12 @@ internal import SystemPackage
 /// What keeping sessions takes: their labels and pins, and which of them go.
 public struct Keeper: Sendable {
     let lifecycle: Lifecycle
+    /// How long `delete` waits for who uses a session: a session that was closed just now is compressed.
+    var patience: Duration = .seconds(10)
 
     var catalogue: Catalogue { lifecycle.catalogue }
-    var deletion: Deletion { Deletion(lifecycle: lifecycle) }
+    /// For whom has other things to do than to wait.
+    var deletion: Deletion { Deletion(lifecycle: lifecycle, patience: .zero) }
 
     /// Gives a session a label, up to 200 bytes of text in one line.
     ///
@@ -60,6 +63,7 @@ public struct Keeper: Sendable {
                 sessions.append(session)
             }
         }
+        let deletion = Deletion(lifecycle: lifecycle, patience: patience)
         try deletion.holding {
             for session in sessions.sorted(by: { $0.record.index < $1.record.index }) {
                 // A command that was killed had begun with it, and that has just been ended.
@@ -67,14 +71,15 @@ public struct Keeper: Sendable {
                     try report(.deleted(session.record.name))
                     continue
                 }
-                try report(delete(session, control: control))
+                try report(delete(session, deletion, control: control))
             }
         }
     }
 
     /// - Parameter expected: how it is to go; it stays if it can't go so.
     func delete(
-        _ session: Session, expected: Removal.Way? = nil, control: ArchiveControl
+        _ session: Session, _ deletion: Deletion, expected: Removal.Way? = nil,
+        control: ArchiveControl
     ) throws -> Outcome {
         // A session that was just deleted may have changed the one before it.
         let session = try catalogue.session(at: session.directory)

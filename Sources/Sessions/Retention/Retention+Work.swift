@@ -10,11 +10,7 @@ extension Retention {
         var chains: [[Candidate]]
 
         /// All that are left, the latest last.
-        var all: [Candidate] {
-            chains.flatMap { $0 }.sorted {
-                ($0.record.openedAt, $0.record.index) < ($1.record.openedAt, $1.record.index)
-            }
-        }
+        var all: [Candidate] { Chain.inOrder(chains.flatMap { $0 }, \.record) }
 
         var bases: [ByteText] { chains.flatMap { $0.map(\.base) } }
 
@@ -82,7 +78,8 @@ extension Retention {
             guard rules.keepLast != nil || rules.keepWithin != nil else { return }
             let last = Set(
                 devices[index].all.suffix(rules.keepLast ?? 0).map(\.record.name))
-            let latest = devices[index].all.map(\.end).max()
+            // The latest by its place, whatever a clock that was wrong for a time has said of others.
+            let latest = devices[index].chains.last?.last?.end
             let since = rules.keepWithin.flatMap { latest?.addingTimeInterval(-Double($0)) }
             for chain in devices[index].chains.indices {
                 var left: [Candidate] = []
@@ -114,7 +111,7 @@ extension Retention {
                 let base = devices[index].all.last?.base, let space = retention.spaces[base]
             else { return }
             let most = share.of(space.size).bytes
-            func taken() -> UInt64 { devices[index].all.reduce(0) { $0 &+ $1.bytes } }
+            func taken() -> UInt64 { devices[index].chains.joined().reduce(0) { $0 &+ $1.bytes } }
             while taken() > most {
                 guard let chain = devices[index].oldest() else {
                     plan.shortfalls.append(

@@ -1,5 +1,5 @@
 import Block
-public import ExceptionStore
+import ExceptionStore
 public import SystemPackage
 
 /// `[[device]]`: a device that is activated as soon as it is there, and how.
@@ -16,12 +16,8 @@ public struct DeviceRule: Hashable, Sendable {
 
     /// Which device.
     public let match: Match
-    /// Nil to capture; else under an overlay, and when what is written is given up.
-    public let overlay: RestoreAt?
-    /// Nil for the configuration's.
-    public let chunkSize: ChunkSize?
-    /// The sessions' base directory; nil for the configuration's.
-    public let directory: FilePath?
+    /// How it is to be activated.
+    public let request: ActivationRequest
 
     /// The rules of a file, in its order.
     ///
@@ -49,6 +45,7 @@ public struct DeviceRule: Hashable, Sendable {
         var restoreAt: RestoreAt?
         var chunkSize: ChunkSize?
         var directory: FilePath?
+        var isInMemory = false
         for entry in entries {
             let key = entry.words.dropFirst().joined(separator: ".")
             guard case .string(let text) = entry.value, !text.isEmpty,
@@ -84,6 +81,9 @@ public struct DeviceRule: Hashable, Sendable {
                     throw refusal("\(name): store-dir is no absolute path")
                 }
                 directory = FilePath(text)
+            case "store":
+                guard text == "ram" else { throw refusal("\(name): store is not \"ram\"") }
+                isInMemory = true
             default: throw refusal("\(name): \(key) is unknown")
             }
         }
@@ -93,10 +93,16 @@ public struct DeviceRule: Hashable, Sendable {
         guard isOverlay || restoreAt == nil || restoreAt == .never else {
             throw refusal("\(name): restore-at goes with mode = \"overlay\" only")
         }
+        guard !isInMemory || isOverlay && restoreAt != .never && directory == nil else {
+            throw refusal(
+                "\(name): store = \"ram\" goes with mode = \"overlay\" only, and neither with store-dir nor with "
+                    + "restore-at = \"never\"")
+        }
         self.match = match
-        overlay = isOverlay ? restoreAt ?? .never : nil
-        self.chunkSize = chunkSize
-        self.directory = directory
+        request = ActivationRequest(
+            isOverlay ? .overlay(restoreAt ?? (isInMemory ? .boot : .never)) : .capture,
+            chunkSize: chunkSize,
+            place: isInMemory ? .memory : directory.map { .directory($0) } ?? .configured)
     }
 }
 

@@ -316,7 +316,7 @@ final class RealMachine: LifeMachine {
                 \(isImage ? directory.string : base.string)*) losetup -d $one ;;
                 esac
             done
-            rm -f /run/dmsnap/*
+            rm -rf /run/dmsnap/*
             udevadm settle
             """)
     }

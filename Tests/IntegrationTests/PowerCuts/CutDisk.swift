@@ -149,9 +149,7 @@ enum CutDisk {
                 unsafe umount2(place.string, 0) == 0 || errno == EINVAL
             }
         }
-        for name in (try? Files.list("/run/dmsnap")) ?? [] {
-            try Files.remove(FilePath("/run/dmsnap").appending(name))
-        }
+        try await sh("rm -rf /run/dmsnap/*")
     }
 
     /// The names and UUIDs of device-mapper's devices.

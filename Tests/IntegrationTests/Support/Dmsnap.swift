@@ -55,6 +55,7 @@ enum Dmsnap {
         let bytes: UInt64?
         let storedBytes: UInt64
         let complete: Bool
+        let label: String?
     }
 
     static func call(_ arguments: [String]) async throws -> Output {

@@ -168,8 +168,9 @@ struct Rig {
     // What a user does.
 
     func activate(_ options: [String] = []) async throws {
+        let place = options.contains("--store") ? [] : ["--store-dir", base]
         try await Dmsnap.must(
-            ["activate", device, "--passfile", Dmsnap.passfile, "--store-dir", base] + options)
+            ["activate", device, "--passfile", Dmsnap.passfile] + place + options)
         if origin.path == nil { origin.path = try await status().path }
     }
 
@@ -215,10 +216,14 @@ struct Rig {
         }
     }
 
-    /// Unmounts, and waits until the session is closed.
+    /// Unmounts, and waits until the session is closed; and, where it does answer, for udev, whose rules look
+    /// at the device's tables after that.
     func unmount() async throws {
         try await sh("umount \(mountPoint)")
         try await eventually("the session is closed") { openSessions().isEmpty }
+        for _ in 0..<100 where !Machine.cookies.isEmpty {
+            try await Task.sleep(for: .milliseconds(50))
+        }
     }
 
     /// Mounts, runs a shell script in the mount, unmounts; gives the session that this made.
@@ -246,13 +251,17 @@ struct Rig {
         ((try? Files.list(FilePath(base))) ?? []).filter { !$0.hasPrefix(".") }
     }
 
-    /// The checksum of the whole device, as anybody would read it now.
+    /// The checksum of the whole device, as anybody would read it now who finds nothing of it in memory: a write
+    /// that failed stays there while somebody has the device open, and udev may have.
     func checksum() async throws -> String {
         // A test may have taken it down by other ways than this.
         let armed = origin.path.flatMap { Files.exists(FilePath($0)) ? $0 : nil }
         let path = armed ?? device
-        let flush = kind == .block ? "blockdev --flushbufs \(device); " : ""
-        let line = try await sh("\(flush)xxh128sum < \(quoted(path))")
+        let line = try await sh(
+            """
+            for each in \(quoted(device)) \(quoted(path)); do [ ! -b "$each" ] || blockdev --flushbufs "$each"; done
+            xxh128sum < \(quoted(path))
+            """)
         return String(line.prefix(32))
     }
 }

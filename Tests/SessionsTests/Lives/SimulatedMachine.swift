@@ -144,7 +144,7 @@ final class SimulatedMachine: CheckpointingMachine {
     // MARK: What dmsnap does
 
     func activate() throws {
-        try asked { _ = try world.service().activate(path.string, chunkSize: chunk) }
+        try asked { _ = try world.service().activate(path.string, .init(chunkSize: chunk)) }
     }
 
     func deactivate() throws {

@@ -1,0 +1,61 @@
+import Block
+import DeviceMapper
+import SystemPackage
+
+/// What has to come before a restore: a device's sessions as they are when nothing is halfway.
+extension Restorer {
+    /// The session that `restore DEVICE` means: what is over and not closed yet, or was written outside a mount,
+    /// becomes a session first.
+    ///
+    /// - Throws: `noSuchSession`; `busy` while the device is in use.
+    func latestSession(of device: String, _ reporter: Reporter) throws(SessionsError) -> Session {
+        if let found = (try? lifecycle.finder.find(device)) ?? nil, found.state.overlay == nil {
+            try registry.operatingAlone(
+                on: found.id, pause: { kernel.pause(milliseconds: 100) }
+            ) { current in
+                guard let activation = try lifecycle.recover(current), activation.merge == nil,
+                    try stack.isLoaded(activation)
+                else { return }
+                _ = try closeWhatIsOver(of: activation)
+            }
+        }
+        return try reporter.latestSession(of: device)
+    }
+
+    /// What is open but not in use any more is closed, and what was written outside a mount becomes a session: the
+    /// chain is then whole.
+    ///
+    /// - Throws: `busy` while it is in use.
+    func closeWhatIsOver(of activation: Activation) throws -> Activation {
+        let path = DeviceFinder.path(of: activation)
+        for _ in 0..<10 {
+            try closeOnce(activation, path)
+            let now = try registry.activation(activation.id)
+            // The rule of a mount that is over may come only now, and name the new store.
+            if now.session == nil { return now }
+        }
+        throw SessionsError.busy(
+            device: path.text, reason: "sessions of it are opened again and again",
+            advice: "see what mounts it, then restore")
+    }
+
+    private func closeOnce(_ activation: Activation, _ path: ByteText) throws {
+        switch try lifecycle.rollOverWhenIdle(activation) {
+        case .closed, .dropped, .nothingToDo, .discarded: break
+        case .inUse:
+            throw SessionsError.busy(
+                device: path.text, reason: "it is in use, and a session of it is open",
+                advice: "unmount it, then restore")
+        case .held:
+            throw SessionsError.busy(
+                device: path.text, reason: "a program has its snapshot's own device open",
+                advice: "`dmsnap status` names it; let go of that, then restore")
+        }
+        // The kernel's claim is no obstacle to a program that has it open and may write.
+        guard try stack.isIdle(activation) else {
+            throw SessionsError.busy(
+                device: path.text, reason: "a program has it open",
+                advice: "find it with `fuser \(path)` and end it, then restore")
+        }
+    }
+}
