@@ -24,7 +24,9 @@ enum Checkout {
     /// What the Swift files of each folder in `folder` import, by the folder's name.
     static func imports(under folder: String) throws -> [String: Set<String>] {
         var imports: [String: Set<String>] = [:]
-        for (path, text) in try files(under: folder) where path.hasSuffix(".swift") {
+        // The tests' entry point belongs to the package manager's own target.
+        for (path, text) in try files(under: folder)
+        where path.hasSuffix(".swift") && path != "Tests/EntryPoint.swift" {
             let module = String(path.split(separator: "/")[1])
             imports[module, default: []].formUnion(SwiftSource(text).imports)
         }
