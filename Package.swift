@@ -124,7 +124,7 @@ let package = Package(
                     "-Xlinker",
                     "--version-script=\(Context.packageDirectory)/Sources/DmsnapC/libdmsnap.map",
                     "-Xlinker", "-soname=libdmsnap.so.0",
-                ])
+                ]),
             ]),
 
         .testTarget(
