@@ -9,7 +9,7 @@ internal import SystemPackage
 ///
 /// It sleeps in poll(2) until a mount, a device's event, device-mapper's or a new registry wakes it.
 /// While devices are activated it also looks every few seconds, for what no event tells: how full
-/// stores are, and uses in other mount namespaces.
+/// stores are, uses in other mount namespaces, and other settings.
 public struct Monitor {
     private let service: SnapshotService
     private let log: Logger
@@ -51,35 +51,49 @@ public struct Monitor {
                 advice: "there is nothing to do")
         }
         let writers = try WriterWatch()
-        let archivist = try Archivist(service: service, log: log)
-        defer { archivist.stop() }
-        let pruner = try Pruner(service: service, log: log)
-        defer { pruner.stop() }
-        let aftermath = Aftermath(service: service, log: log)
         let sources = [
             try EventSources.termination { held.isStopped = true },
             try EventSources.mounts(),
             try EventSources.udev(),
             try EventSources.deviceMapper(),
             try EventSources.registry(service.layout.stateDirectory),
-            writers.source, archivist.source, pruner.source,
+            writers.source,
         ]
         recoverAll()
         var reconciler = Reconciler(service: service, log: log, writers: writers)
+        while let settings = try attend(&reconciler, sources, held, ready) {
+            reconciler.service = reconciler.service.with(settings)
+            log.info("the settings have changed, and are in force")
+        }
+        held.release()
+        log.info("ended")
+    }
+
+    /// Does what is due with these settings.
+    ///
+    /// - Returns: others, that the configuration file has now; nil at the end.
+    private func attend(
+        _ reconciler: inout Reconciler, _ common: [EventSource], _ held: Held, _ ready: () -> Void
+    ) throws -> Configuration? {
+        let service = reconciler.service
+        let archivist = try Archivist(service: service, log: log)
+        defer { archivist.stop() }
+        let pruner = try Pruner(service: service, log: log)
+        defer { pruner.stop() }
+        let aftermath = Aftermath(service: service, log: log)
+        let sources = common + [archivist.source, pruner.source]
         var deadline = Deadline(reconciler.reconcile(isWoken: true))
         if archivist.attend() { pruner.request() }
         pruner.attend()
         aftermath.attend()
-        ready()
-        log.info("watching")
+        held.announce(ready, log)
         var patience = 40
         while true {
-            // Let go of under the registry's lock: whoever activates a device from now on sees that
-            // no monitor runs.
-            if archivist.isIdle, pruner.isIdle,
-                try service.observer.ifNothingIsActivated({ held.release() })
-            {
-                break
+            if archivist.isIdle, pruner.isIdle {
+                // Let go of under the registry's lock: whoever activates a device from now on sees that
+                // no monitor runs.
+                if try service.observer.ifNothingIsActivated({ held.release() }) { return nil }
+                if !held.isStopped, let settings = service.changedSettings() { return settings }
             }
             let cause = try wait(for: sources, until: deadline)
             if cause == .nothing, !held.isStopped { continue }
@@ -94,12 +108,10 @@ public struct Monitor {
             }
             if held.isStopped {
                 // At shutdown the signal comes right after the last unmounts: those are closed first.
-                guard next == .after(Reconciler.probing), patience > 0 else { break }
+                guard next == .after(Reconciler.probing), patience > 0 else { return nil }
                 patience -= 1
             }
         }
-        held.release()
-        log.info("ended")
     }
 
     /// What a process that died halfway left behind.
@@ -163,6 +175,15 @@ private struct Deadline {
 private final class Held {
     var lock: FileLock?
     var isStopped = false
+    private var isReady = false
+
+    /// Once, however often the settings change.
+    func announce(_ ready: () -> Void, _ log: Logger) {
+        guard !isReady else { return }
+        isReady = true
+        ready()
+        log.info("watching")
+    }
 
     func release() {
         if let taken = lock.take() { taken.release() }

@@ -23,7 +23,13 @@ struct Reconciler {
     /// How often to look how far an online restore is, whose end is no event, or a store that is filling fast.
     static let merging: Duration = .seconds(1)
 
-    let service: SnapshotService
+    /// Another one of the same, where the settings change.
+    var service: SnapshotService {
+        didSet {
+            stores = StoreWatch(service: service, log: log)
+            overlays = OverlayWatch(service: service, log: log)
+        }
+    }
     let log: Logger
     private let clock = ContinuousClock()
     private var announced: [String: ContinuousClock.Instant] = [:]

@@ -147,14 +147,17 @@ extension IntegrationTests {
             }
         }
 
-        @Test("By configuration a session without a write is kept")
+        @Test("By configuration, which the monitor reads again, a session without a write is kept")
         func keepEmpty() async throws {
             try await Rig.with(.image) { rig in
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 let file = "/etc/dmsnap/dmsnap.toml"
+                try await rig.activate()
                 try await sh("printf '[sessions]\\nkeep-empty = true\\n' > \(file)")
                 do {
-                    try await rig.activate()
+                    try await eventually("the settings are in force") {
+                        try await sh("cat /run/dmsnap/monitor.log").contains("settings have")
+                    }
                     let before = try await rig.checksum()
                     try await rig.mount("ro")
                     try await rig.unmount()

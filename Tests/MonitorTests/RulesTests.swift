@@ -61,4 +61,44 @@ import Testing
         watcher.look()
         #expect(watcher.words.contains("opened"))
     }
+
+    @Test(
+        "Other settings are in force at the next look, wrong ones change nothing, and rules are no settings"
+    )
+    func settings() throws {
+        let world = try World()
+        let file = world.layout.configuration
+        try Files.makeDirectory(file.removingLastComponent())
+        try world.activate(world.disk())
+        let watcher = try Watcher(world)
+        let name = try world.origin()
+        func sessions() throws -> Int { try world.service().sessions().count }
+        func mountOnce() throws {
+            try world.kernel.mount(name)
+            watcher.look()
+            world.kernel.unmount(name)
+            watcher.look()
+        }
+        try mountOnce()
+        #expect(try sessions() == 0)
+        #expect(!watcher.takeSettings())
+        try Files.replace(file, with: Array("[sessions]\nkeep-empty = true\n".utf8))
+        #expect(watcher.takeSettings())
+        #expect(!watcher.takeSettings())
+        try mountOnce()
+        #expect(try sessions() == 1)
+        for wrong in ["", "[sessions]\nkeep-empty = 1\n"] {
+            try Files.replace(file, with: Array(wrong.utf8))
+            #expect(!watcher.takeSettings())
+        }
+        try Files.replace(
+            file,
+            with: Array(
+                "[sessions]\nkeep-empty = true\n[[device]]\nuuid = \"1234-5678\"\n".utf8))
+        #expect(!watcher.takeSettings())
+        try Files.remove(file)
+        #expect(watcher.takeSettings())
+        try mountOnce()
+        #expect(try sessions() == 1)
+    }
 }

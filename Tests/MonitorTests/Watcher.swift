@@ -35,6 +35,15 @@ final class Watcher {
     @discardableResult
     func look(isWoken: Bool = true) -> Reconciler.Next { reconciler.reconcile(isWoken: isWoken) }
 
+    /// As the monitor does between two looks.
+    ///
+    /// - Returns: whether the settings had changed.
+    func takeSettings() -> Bool {
+        guard let settings = reconciler.service.changedSettings() else { return false }
+        reconciler.service = reconciler.service.with(settings)
+        return true
+    }
+
     func set(rulePatience: Duration) { reconciler.rulePatience = rulePatience }
 
     func set(holdPatience: Duration) { reconciler.holdPatience = holdPatience }

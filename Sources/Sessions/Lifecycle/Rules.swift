@@ -41,11 +41,6 @@ extension Lifecycle {
 }
 
 extension SnapshotService {
-    /// The rules as the configuration file has them now.
-    public func rules() throws(SessionsError) -> [DeviceRule] {
-        try Configuration(reading: layout).devices
-    }
-
     /// Makes of a device what its rule says, if it is there.
     public func apply(_ rule: DeviceRule) throws(SessionsError) -> RuleOutcome {
         try lifecycle.apply(rule)

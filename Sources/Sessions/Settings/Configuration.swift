@@ -4,7 +4,7 @@ import SessionArchive
 public import SystemPackage
 
 /// `/etc/dmsnap/dmsnap.toml`.
-public struct Configuration: Sendable {
+public struct Configuration: Hashable, Sendable {
     /// `sessions.directory`: the base directory.
     public var sessionsDirectory: FilePath
     /// `sessions.keep-empty`: whether a session without a write is kept.
