@@ -22,8 +22,14 @@ struct Discard: ParsableCommand {
     }
 
     func run() throws {
-        let name = try device.required()
-        let service = try SnapshotService.forRoot(to: "discard what was written")
+        try Self.perform(
+            device.required(), SnapshotService.forRoot(to: "discard what was written"))
+    }
+
+    /// Discards, and says what came of it.
+    ///
+    /// - Throws: `ExitCode` where the device isn't what it was.
+    static func perform(_ name: String, _ service: SnapshotService) throws {
         let shown = Output.visible(name)
         switch try service.discard(name) {
         case .nothingToDo: try Output.print("\(shown): nothing was written over it.")

@@ -107,19 +107,25 @@ struct Restore: ParsableCommand {
         clinux_catch_interrupts()
         let request = try wanted(service)
         try confirm(request, service)
+        try Self.perform(request, service)
+    }
+
+    /// Restores, and says what came of it.
+    ///
+    /// - Throws: `ExitCode` where the device isn't surely what it was.
+    static func perform(_ request: RestoreRequest, _ service: SnapshotService) throws {
         let progress = ProgressPrinter(isInteractive: Terminal.isInteractive)
         let outcome = try service.restore(
             request,
             control: RestoreControl(
                 report: { progress.show($0) }, isCancelled: { clinux_interrupted() != 0 }))
         progress.end()
-        let damage = outcome.report.damage
-        Self.list(damage)
+        list(outcome.report.damage)
         if outcome.isOnline {
             // Somebody has to see its end.
             try MonitorLauncher.ensureRunning(service.layout)
         }
-        try Output.print(summary(of: outcome))
+        try Output.print(summary(of: outcome, isDry: request.dryRun))
         if let undo = outcome.undo {
             try Output.print("To undo it: dmsnap restore --session \(Output.visible(undo.text))")
         }
@@ -168,7 +174,7 @@ struct Restore: ParsableCommand {
     ) throws -> RestoreRequest {
         let latest = try service.latestSessionToRestore(of: device)
         var request = try request(session: latest.record.name.text)
-        request.isLatest = true
+        request.latest = latest.record.name
         return request
     }
 
@@ -202,7 +208,7 @@ struct Restore: ParsableCommand {
     }
 
     /// What the device is now, and no more than is known of it.
-    private func summary(of outcome: RestoreOutcome) -> String {
+    private static func summary(of outcome: RestoreOutcome, isDry: Bool) -> String {
         let device = Output.visible(outcome.device)
         let bytes = ByteCount(outcome.report.totals.bytes).formatted
         let first = "session \(Output.visible(outcome.session.record.name))"
@@ -210,7 +216,7 @@ struct Restore: ParsableCommand {
         let sessions = later == 0 ? first : "\(first) and the \(later) after it"
         let lost = outcome.report.damage.bytes
         let but = lost == 0 ? "" : " but for \(lost) bytes that can't be read"
-        if dryRun {
+        if isDry {
             return "\(device): \(sessions) can be restored\(but): \(bytes) read and checked, "
                 + "nothing written."
         }
@@ -227,8 +233,13 @@ struct Restore: ParsableCommand {
 
     /// The one sentence that all of this is for: said only where a comparison bears it out, and with
     /// what it hangs on.
-    private func verdict(of outcome: RestoreOutcome, shown: Bool) -> String {
-        let what = "what it was before that mount"
+    private static func verdict(of outcome: RestoreOutcome, shown: Bool) -> String {
+        let record = outcome.session.record
+        // Its store was armed before that restore began.
+        let what =
+            if record.kind != .offline, let other = record.restoreOf {
+                "what it was before session \(Output.visible(other)) was restored, into which that mount came"
+            } else { "what it was before that mount" }
         guard outcome.isProven else {
             return shown ? "It does NOT show \(what)." : "It is NOT \(what)."
         }

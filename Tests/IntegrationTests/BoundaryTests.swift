@@ -120,7 +120,7 @@ extension IntegrationTests {
         }
 
         @Test(
-            "Of what is not in use there is none; not activated, by an ordinary user, it is refused"
+            "Not in use, not activated, frozen, by an ordinary user: there is none; all of a mount's are reset"
         )
         func refused() async throws {
             try await Rig.with(.image, size: 16 << 20) { rig in
@@ -134,6 +134,24 @@ extension IntegrationTests {
                     "! setpriv --reuid 65534 --regid 65534 --clear-groups dmsnap checkpoint \(rig.device) 2>/dev/null"
                 )
                 #expect(try await rig.sessions().isEmpty)
+                let before = try await rig.checksum()
+                try await rig.mount()
+                try await sh(
+                    "echo one > \(rig.mountPoint)/one; fsfreeze --freeze \(rig.mountPoint)")
+                try await Dmsnap.refuses(
+                    ["checkpoint", rig.device], status: 75, saying: ["frozen", "--unfreeze"])
+                try await sh("fsfreeze --unfreeze \(rig.mountPoint)")
+                try await Dmsnap.must(["checkpoint", rig.device])
+                try await sh("echo two > \(rig.mountPoint)/two")
+                try await Dmsnap.refuses(["reset", rig.device], status: 75, saying: ["in use"])
+                try await sh("umount \(rig.mountPoint)")
+                // What is over and not closed yet is closed first.
+                let said = try await Dmsnap.must(["reset", rig.device])
+                #expect(said.contains("and the 1 after it"))
+                #expect(said.contains("It is what it was before that mount."))
+                #expect(try await rig.checksum() == before)
+                #expect(try await Dmsnap.must(["reset", rig.device]).contains("no mount to undo"))
+                #expect(try await rig.checksum() == before)
             }
         }
 

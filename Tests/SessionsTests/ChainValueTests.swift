@@ -43,6 +43,31 @@ import Testing
         #expect(chain.continuation == ChainPlace(id: "chain", index: 3))
     }
 
+    @Test(
+        "Before the last mount is before its first checkpoint, and nowhere once that was put back",
+        arguments: [
+            ("m", "a"), ("mm", "b"), ("mo", "a"), ("mc", "a"), ("mmcc", "b"), ("mmcco", "b"),
+            ("oc", "b"), ("c", "a"), ("mr", nil), ("mcr", nil), ("mro", nil), ("mrm", "c"),
+            ("o", nil), ("r", nil), ("i", "a"), ("mi", "b"), ("mrl", "a"), ("mrlc", "a"),
+            ("mom", "c"), ("", nil),
+        ] as [(String, String?)])
+    func beforeLastMount(kinds: String, wanted: String?) throws {
+        let records = try kinds.enumerated().map { index, kind in
+            try Self.record(String(UnicodeScalar(UInt8(ascii: "a") + UInt8(index))), index) { one in
+                one.kind =
+                    switch kind {
+                    case "o", "r", "i": .offline
+                    case "c": .checkpoint
+                    default: .mount
+                    }
+                // r: a restore; l: a mount that came into one which went on; i: cut short, and never named.
+                if "rl".contains(kind) { one.restoreOf = SessionName("a") }
+                one.interrupted = kind == "i"
+            }
+        }
+        #expect(Chain(records).beforeLastMount?.text == wanted)
+    }
+
     @Test("Of two copies of a session the first is taken")
     func copies() throws {
         let chain = Chain([

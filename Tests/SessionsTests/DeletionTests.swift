@@ -546,7 +546,7 @@ import Testing
         let mounted = try service.latestSessionToRestore(of: chained.path.string)
         #expect(mounted.record.state == .closed && mounted.record.kind == .mount)
         var request = RestoreRequest(session: mounted.record.name.text)
-        request.isLatest = true
+        request.latest = mounted.record.name
         try world.scribble()
         // Nobody restores more than what was chosen.
         let error = #expect(throws: SessionsError.self) { try service.restore(request) }
@@ -554,9 +554,10 @@ import Testing
         let offline = try service.latestSessionToRestore(of: "sda")
         #expect(offline.record.kind == .offline)
         request.session = offline.record.name.text
+        request.latest = offline.record.name
         _ = try service.restore(request)
         request.session = mounted.record.name.text
-        request.isLatest = false
+        request.latest = nil
         _ = try service.restore(request)
         #expect(try world.kernel.bytes(of: chained.path) == before)
         try world.mount()

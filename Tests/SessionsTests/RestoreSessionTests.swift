@@ -282,6 +282,28 @@ import Testing
         #expect(try world.kernel.bytes(of: disk) == states[0])
     }
 
+    @Test(
+        "To another device that is activated, it is refused as another one, unless that is wished for"
+    )
+    func activatedOther() throws {
+        let (world, _, names, states) = try chain()
+        let other = try world.disk("sdb", hardware: ["serial:2"])
+        try world.activate(other)
+        var request = RestoreRequest(session: names[0])
+        request.device = other.string
+        let error = try refusal(world, request, other)
+        #expect(error?.exitStatus == .damaged)
+        #expect(error?.description.contains("another device") == true)
+        request.acceptsWrites = true
+        let before = try world.kernel.bytes(of: other)
+        let outcome = try world.service().restore(request)
+        // What the chain never kept is the other device's own.
+        #expect(try world.kernel.bytes(of: other) != states[0])
+        let undo = try #require(outcome.undo)
+        _ = try world.service().restore(RestoreRequest(session: undo))
+        #expect(try world.kernel.bytes(of: other) == before)
+    }
+
     @Test("A session's directory serves as its name")
     func directory() throws {
         let (world, disk, names, states) = try chain()

@@ -139,6 +139,24 @@ struct Chain: Sendable {
             conditions: conditions)
     }
 
+    /// The session that leads back to before the last mount, its checkpoints and what came after it; nil where
+    /// there was none since the device was put back.
+    var beforeLastMount: SessionName? {
+        func isMount(_ member: SessionRecord) -> Bool {
+            // A crash may have come before anybody had seen the mount.
+            member.kind != .offline || member.restoreOf == nil && member.interrupted
+        }
+        guard
+            var place = members.lastIndex(where: { isMount($0) || $0.restoreOf != nil }),
+            isMount(members[place])
+        else { return nil }
+        while members[place].kind == .checkpoint, place > 0, isMount(members[place - 1]) {
+            place -= 1
+        }
+        // What was mounted in the middle of an online restore showed what that ended in.
+        return members[place].restoreOf ?? members[place].name
+    }
+
     /// The later sessions that a restore to `name`, which nothing captures, takes the ground from.
     func undone(byRestoring name: SessionName) -> [SessionName] {
         Array((route(to: name)?.members ?? []).dropFirst())
@@ -168,7 +186,7 @@ extension Chain.Obstacle: CustomStringConvertible {
         case .undone(let name): "it was put back to before session \(name), which was earlier"
         case .unfinished(let name):
             "a restore of session \(name), which is earlier, was cut short, and must be run again"
-        case .written: "it was written since without being captured"
+        case .written: "it is another device, or was written since without being captured"
         case .midway(let began):
             "it begins in the middle of a restore, which began in session \(began); restore that one"
         }

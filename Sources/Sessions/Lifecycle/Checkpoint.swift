@@ -99,12 +99,22 @@ extension Lifecycle {
         let boundary = Stack.Boundary.frozen { baseline, held in
             try Files.replace(place, with: JSON.encode(Frozen(baseline: baseline, held: held)))
         }
-        switch try exchange(activation, to: next, at: boundary, Ending()) {
-        case .session(let session): return session
-        case .dropped: return nil
-        case nil:
-            try abandonExchange(activation)
-            throw held(activation)
+        do {
+            switch try exchange(activation, to: next, at: boundary, Ending()) {
+            case .session(let session): return session
+            case .dropped: return nil
+            case nil:
+                try abandonExchange(activation)
+                throw held(activation)
+            }
+        } catch SessionsError.deviceMapper(let error)
+            where error.operation == .suspend && error.errno == .resourceBusy
+        {
+            // A second freeze of a file system is refused (freeze_super()).
+            throw SessionsError.busy(
+                device: DeviceFinder.path(of: activation).text,
+                reason: "somebody has frozen the file system on it",
+                advice: "let it go on (`fsfreeze --unfreeze`), then take the checkpoint")
         }
     }
 

@@ -23,6 +23,13 @@ extension SnapshotService {
         try Restorer(lifecycle: lifecycle).latestSession(of: device, reporter)
     }
 
+    /// What puts a device back to before its last mount; nil where it was put back since.
+    ///
+    /// - Throws: `noSuchSession` if it has none; `busy` while it is in use.
+    public func resetRequest(for device: String) throws(SessionsError) -> RestoreRequest? {
+        try Restorer(lifecycle: lifecycle).resetRequest(for: device, reporter)
+    }
+
     /// What a list of sessions shows of one.
     public func summary(of session: Session) -> SessionSummary {
         reporter.summary(of: session)

@@ -23,11 +23,11 @@ struct ArmedRestore {
         }
         let current = try restorer.closeWhatIsOver(of: activation)
         let route = try restorer.route(to: session, through: current)
-        if request.isLatest, route.members.count > 1 {
+        if let latest = request.latest, route.members.last?.record.name != latest {
             throw SessionsError.busy(
                 device: path.text,
                 reason:
-                    "session \(session.record.name) is not the latest any more, since it was used meanwhile",
+                    "session \(latest) is not the latest any more, since it was used meanwhile",
                 advice: "look at `dmsnap sessions \(path)`, then restore the one that you mean")
         }
         let lifted = try restorer.lift(route.obstacles, session, request)

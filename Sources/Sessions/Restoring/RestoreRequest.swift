@@ -8,8 +8,8 @@ public struct RestoreRequest: Sendable {
     public var session: String
     /// Restore to this device or file instead of the session's own.
     public var device: String?
-    /// Only if the session is the device's latest still.
-    public var isLatest = false
+    /// Only if this session is the device's latest still; nil whatever has come since.
+    public var latest: SessionName?
     /// Read and check everything, write nothing.
     public var dryRun = false
     /// Let the kernel put the contents back while the device can be mounted already.

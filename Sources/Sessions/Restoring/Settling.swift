@@ -9,6 +9,35 @@ extension Restorer {
     ///
     /// - Throws: `noSuchSession`; `busy` while the device is in use.
     func latestSession(of device: String, _ reporter: Reporter) throws(SessionsError) -> Session {
+        try settle(device)
+        return try reporter.latestSession(of: device)
+    }
+
+    /// What `reset DEVICE` asks for: back to before its last mount; nil where it was put back since.
+    ///
+    /// - Throws: `noSuchSession`; `busy` while the device is in use.
+    func resetRequest(
+        for device: String, _ reporter: Reporter
+    ) throws(SessionsError) -> RestoreRequest? {
+        try settle(device)
+        let latest = try reporter.latestSession(of: device)
+        let present = try catalogue.lineage(of: latest).chain
+        if let name = present.beforeLastMount { return request(for: name, in: present) }
+        if present.members.contains(where: { $0.restoreOf != nil }) { return nil }
+        // Of an earlier chain, which no restore leads through: that is for the restore to say.
+        let earlier = try reporter.sessions(of: device).compactMap { try? $0.get() }
+            .last { $0.hasOwnDevice && $0.record.kind != .offline }
+        guard let earlier else { return nil }
+        return request(for: earlier.record.name, in: try catalogue.lineage(of: earlier).chain)
+    }
+
+    private func request(for session: SessionName, in chain: Chain) -> RestoreRequest {
+        var request = RestoreRequest(session: session.text)
+        request.latest = chain.members.last?.name
+        return request
+    }
+
+    private func settle(_ device: String) throws(SessionsError) {
         if let found = (try? lifecycle.finder.find(device)) ?? nil, found.state.overlay == nil {
             try registry.operatingAlone(
                 on: found.id, pause: { kernel.pause(milliseconds: 100) }
@@ -19,7 +48,6 @@ extension Restorer {
                 _ = try closeWhatIsOver(of: activation)
             }
         }
-        return try reporter.latestSession(of: device)
     }
 
     /// What is open but not in use any more is closed, and what was written outside a mount becomes a session: the

@@ -1,0 +1,91 @@
+import Block
+import KernelSimulation
+import StoreTesting
+import SystemPackage
+import Testing
+
+@testable import Sessions
+
+/// `reset`: back to before the last mount, once.
+@Suite struct ResetTests {
+    private func reset(_ world: World, _ device: String = "sda") throws -> RestoreOutcome? {
+        let service = try world.service()
+        return try service.resetRequest(for: device).map { try service.restore($0) }
+    }
+
+    @Test(
+        "A mount that nobody has closed yet, its checkpoints and what came after are undone, and that once"
+    )
+    func once() throws {
+        let world = try World()
+        let disk = try world.disk()
+        try world.activate(disk)
+        _ = try world.session()
+        let before = try world.kernel.bytes(of: disk)
+        try world.mount()
+        try world.scribble()
+        _ = try world.service().checkpoint(disk.string)
+        try world.scribble()
+        let used = #expect(throws: SessionsError.self) { try reset(world) }
+        #expect(used?.exitStatus == .busy)
+        try world.kernel.unmount(world.origin())
+        // Outside a mount, as fsck does.
+        try world.scribble()
+        let outcome = try #require(try reset(world))
+        #expect(outcome.isProven && outcome.chain.count >= 2)
+        #expect(try world.kernel.bytes(of: disk) == before)
+        #expect(try reset(world) == nil)
+        #expect(try world.kernel.bytes(of: disk) == before)
+        _ = try world.session()
+        #expect(try reset(world)?.chain.count == 1)
+        #expect(try world.kernel.bytes(of: disk) == before)
+        try world.service().deactivate(disk.string)
+        #expect(try reset(world) == nil)
+    }
+
+    @Test("What was mounted in the middle of an online restore goes back to what that ends in")
+    func midway() throws {
+        let world = try World()
+        let disk = try world.disk()
+        try world.activate(disk)
+        let before = try world.kernel.bytes(of: disk)
+        let name = try world.session()
+        world.kernel.mergeSpeed = 0
+        var online = RestoreRequest(session: name)
+        online.online = true
+        _ = try world.service().restore(online)
+        try world.mount()
+        try world.scribble()
+        try world.kernel.unmount(world.origin())
+        world.kernel.mergeSpeed = 4
+        for _ in 0..<100 where try world.activation().merge != nil {
+            try world.service().recover(world.activation().id)
+        }
+        #expect(try world.kernel.bytes(of: disk) != before)
+        #expect(try reset(world)?.isProven == true)
+        #expect(try world.kernel.bytes(of: disk) == before)
+    }
+
+    @Test(
+        "Where something wrote past the origin since, it is refused; never mounted, there is nothing to do"
+    )
+    func refused() throws {
+        let world = try World()
+        let disk = try world.disk()
+        try world.activate(disk)
+        let none = #expect(throws: SessionsError.self) { try reset(world) }
+        #expect(none?.exitStatus == .noInput)
+        _ = try world.session()
+        try world.service().deactivate(disk.string)
+        try TemporaryDirectory.patch(disk, at: 512, [1, 2, 3])
+        try world.activate(disk)
+        let written = try world.kernel.bytes(of: disk)
+        let error = #expect(throws: SessionsError.self) { try reset(world) }
+        #expect(error?.exitStatus == .damaged)
+        // A session of the new chain, of no mount, doesn't hide that.
+        try world.scribble()
+        let again = #expect(throws: SessionsError.self) { try reset(world) }
+        #expect(again?.exitStatus == .damaged)
+        #expect(try world.kernel.bytes(of: disk) != written)
+    }
+}
