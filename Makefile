@@ -55,14 +55,20 @@ build: $(STATIC)/libstdc++.a ## Build the program, the C library, and everything
 $(STATIC)/libstdc++.a:
 	@install -d $(STATIC) && ln -sf $$(gcc -print-file-name=libstdc++.a) $@
 
-.PHONY: tests units
+.PHONY: tests units units-domain units-others
 tests: $(STATIC)/libstdc++.a
 	@# XCTest is left out, and with it an index of all that is compiled, in which its tests would be looked for.
 	$(BUILD) --build-tests --disable-xctest --experimental-test-entry-point-path $(CURDIR)/Tests/EntryPoint.swift
 
 units:
+	@# Neither keeps all processors busy by itself.
+	@$(MAKE) --no-print-directory -j2 --output-sync units-domain units-others
+
+units-others:
 	$(TESTS) --skip IntegrationTests --skip RebootTests --skip '^SessionsTests' --skip '^MonitorTests'
-	@# In a process of their own: their simulated deaths reach into libc's calls.
+
+# In a process of their own: their simulated deaths reach into libc's calls.
+units-domain:
 	Tests/in-memory $(TESTS) --filter '^SessionsTests' --filter '^MonitorTests'
 
 unit: tests units ## Run the tests that need no device-mapper and no root.

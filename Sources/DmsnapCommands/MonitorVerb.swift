@@ -49,7 +49,7 @@ struct SessionOpened: ParsableCommand {
             let service = try SnapshotService.forRoot(to: "open a session")
             switch try service.openSession(name) {
             case .opened(let session): log.info("\(session): opened")
-            case .alreadyOpen, .later: break
+            case .alreadyOpen, .later, .over: break
             }
         } catch {
             log.error("\(name): \(error)")

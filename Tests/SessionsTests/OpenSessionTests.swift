@@ -61,6 +61,34 @@ import Testing
         }
     }
 
+    @Test("An event that comes when its mount is over names no other store")
+    func late() throws {
+        let world = try World()
+        let disk = try world.disk()
+        try world.activate(disk)
+        let before = try world.kernel.bytes(of: disk)
+        let name = try world.origin()
+        // The monitor closes what nobody has named before the rule's process comes to it.
+        try world.kernel.mount(name)
+        try world.scribble()
+        world.kernel.unmount(name)
+        _ = try world.service().rollOver(world.activation().id)
+        guard case .over = try world.service().openSession(name) else {
+            throw Unexpected("a session")
+        }
+        let session = try #require(try world.sessions().first)
+        #expect(try world.sessions().count == 1)
+        _ = try world.service().restore(RestoreRequest(session: session.record.name))
+        #expect(try world.kernel.bytes(of: disk) == before)
+        // What is still in the store is that mount's.
+        try world.kernel.mount(name)
+        try world.scribble()
+        world.kernel.unmount(name)
+        guard case .opened = try world.service().openSession(name) else {
+            throw Unexpected("no session")
+        }
+    }
+
     @Test("A device that isn't activated opens none")
     func none() throws {
         let world = try World()

@@ -11,6 +11,8 @@ public enum OpeningOutcome: Sendable {
     case alreadyOpen(SessionName)
     /// The store is being exchanged; the monitor tries again.
     case later
+    /// Nobody uses the device, and nothing was written: what was told of is over.
+    case over
 }
 
 /// A mount: the store that captures gets a session's name. No table is touched.
@@ -24,7 +26,14 @@ extension Lifecycle {
         var activation = try registry.activations().first { DeviceFinder.path(of: $0) == mapped }
         if activation == nil { activation = try finder.find(device) }
         guard let activation else { throw .notActivated(device) }
-        let use = try stack.origin(activation).map { info throws(SessionsError) in
+        let origin = try stack.origin(activation)
+        // udev may come to it when the store after that mount's has taken over.
+        if case .armed = activation.state, origin?.openCount == 0,
+            try stack.isEmpty(activation)
+        {
+            return .over
+        }
+        let use = try origin.map { info throws(SessionsError) in
             try stack.uses(of: info.number).first
         }
         return try openSession(activation.id, use: use ?? nil)
