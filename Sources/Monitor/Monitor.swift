@@ -89,11 +89,12 @@ public struct Monitor {
         held.announce(ready, log)
         var patience = 40
         while true {
-            if archivist.isIdle, pruner.isIdle {
-                // Let go of under the registry's lock: whoever activates a device from now on sees that
-                // no monitor runs.
-                if try service.observer.ifNothingIsActivated({ held.release() }) { return nil }
-                if !held.isStopped, let settings = service.changedSettings() { return settings }
+            // Let go of under the registry's lock: whoever activates a device from now on sees that
+            // no monitor runs.
+            if archivist.isIdle, pruner.isIdle,
+                try service.observer.ifNothingIsActivated({ held.release() })
+            {
+                return nil
             }
             let cause = try wait(for: sources, until: deadline)
             if cause == .nothing, !held.isStopped { continue }
@@ -110,6 +111,9 @@ public struct Monitor {
                 // At shutdown the signal comes right after the last unmounts: those are closed first.
                 guard next == .after(Reconciler.probing), patience > 0 else { return nil }
                 patience -= 1
+            } else if archivist.isIdle, pruner.isIdle, let settings = service.changedSettings() {
+                // At a look, and not at everybody's events.
+                return settings
             }
         }
     }
