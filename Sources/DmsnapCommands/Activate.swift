@@ -41,15 +41,15 @@ struct Activate: ParsableCommand {
             """)
     var mode: DeviceStatus.Mode = .capture
 
-    @Option(help: "With an overlay: when what was written is given up by itself.")
+    @Option(
+        help: """
+            When it is put back by itself to what it was before it was mounted, or what was written over it is \
+            given up; `dmsnap set` changes it.
+            """)
     var restoreAt: RestoreAt?
 
     func validate() throws {
         _ = try device.required()
-        if mode == .capture, let restoreAt, restoreAt != .never {
-            throw ValidationError(
-                "--restore-at \(restoreAt) goes with --mode overlay only: add that")
-        }
         if store != nil, storeDir != nil {
             throw ValidationError("--store ram and --store-dir don't go together: leave one out")
         }
@@ -68,7 +68,8 @@ struct Activate: ParsableCommand {
         }
         let overlay = restoreAt.map { ActivationRequest.Mode.overlay($0) } ?? .anyOverlay
         return ActivationRequest(
-            mode == .overlay ? overlay : .capture, chunkSize: chunk,
+            mode == .overlay ? overlay : .capture, putBackAt: mode == .overlay ? nil : restoreAt,
+            chunkSize: chunk,
             place: store != nil
                 ? .memory : storeDir.map { .directory(FilePath($0)) } ?? .configured)
     }
@@ -116,6 +117,9 @@ struct Activate: ParsableCommand {
                 \(Output.visible(activation.path)) is activated: mount \(path) in its place.
                 Every mount is a session under \(Output.visible(activation.base.path)).
                 """)
+            if activation.restorePolicy != nil {
+                try Output.print("Beside that, \(SetVerb.sentence(activation)).")
+            }
         case .alreadyActive(let activation):
             try Output.print(
                 """

@@ -5,7 +5,6 @@ import Restore
 public import Sessions
 
 extension DeviceStatus.Mode: ExpressibleByArgument {}
-extension RestoreAt: ExpressibleByArgument {}
 
 struct Discard: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -87,40 +86,6 @@ struct Commit: ParsableCommand {
                 its file system
                 """)
             throw ExitCode(ExitStatus.ioError.rawValue)
-        }
-    }
-}
-
-struct SetVerb: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "set",
-        abstract: "Change when what was written over a device is given up by itself.")
-
-    @OptionGroup var device: DeviceOptions
-
-    @Option(
-        help: """
-            never; unmount: when it is not in use any more, and when the machine boots; boot: when the machine \
-            boots.
-            """)
-    var restoreAt: RestoreAt
-
-    func validate() throws {
-        _ = try device.required()
-    }
-
-    func run() throws {
-        let name = try device.required()
-        let service = try SnapshotService.forRoot(to: "change a device's settings")
-        try service.set(name, restoreAt: restoreAt)
-        let shown = Output.visible(name)
-        switch restoreAt {
-        case .never: try Output.print("\(shown): what is written over it stays until you say so.")
-        case .unmount:
-            try Output.print(
-                "\(shown): what is written over it is given up when it is not in use any more.")
-        case .boot:
-            try Output.print("\(shown): what is written over it is given up at the next boot.")
         }
     }
 }

@@ -56,8 +56,15 @@ struct Status: ParsableCommand {
             }
         }
         for one in all where one.restoreAt != .never {
+            let base =
+                switch one.base {
+                case nil: "what is written over it is given up"
+                case "last": "is put back to what it was before it was mounted"
+                case let session?:
+                    "is put back to what it was before session \(Output.visible(session))"
+                }
             try Output.print(
-                "\(Output.visible(one.path)): what is written over it is given up at "
+                "\(Output.visible(one.path)): \(base) at "
                     + (one.restoreAt == .boot ? "the next boot" : "the last unmount"))
         }
         for one in all where one.leaving {

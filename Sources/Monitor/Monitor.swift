@@ -80,18 +80,21 @@ public struct Monitor {
         defer { archivist.stop() }
         let pruner = try Pruner(service: service, log: log)
         defer { pruner.stop() }
+        let putter = try Putter(service: service, log: log)
+        defer { putter.stop() }
         let aftermath = Aftermath(service: service, log: log)
-        let sources = common + [archivist.source, pruner.source]
+        let sources = common + [archivist.source, pruner.source, putter.source]
         var deadline = Deadline(reconciler.reconcile(isWoken: true))
         if archivist.attend() { pruner.request() }
         pruner.attend()
+        putter.attend(idle: reconciler.idle)
         aftermath.attend()
         held.announce(ready, log)
         var patience = 40
         while true {
             // Let go of under the registry's lock: whoever activates a device from now on sees that
             // no monitor runs.
-            if archivist.isIdle, pruner.isIdle,
+            if archivist.isIdle, pruner.isIdle, putter.isIdle,
                 try service.observer.ifNothingIsActivated({ held.release() })
             {
                 return nil
@@ -104,6 +107,7 @@ public struct Monitor {
                 let hasArchived = cause == .event && archivist.attend()
                 if reconciler.takeClosed() || hasArchived { pruner.request() }
                 pruner.attend()
+                putter.attend(idle: reconciler.idle)
                 if hasArchived { aftermath.request() }
                 aftermath.attend()
             }
@@ -111,7 +115,9 @@ public struct Monitor {
                 // At shutdown the signal comes right after the last unmounts: those are closed first.
                 guard next == .after(Reconciler.probing), patience > 0 else { return nil }
                 patience -= 1
-            } else if archivist.isIdle, pruner.isIdle, let settings = service.changedSettings() {
+            } else if archivist.isIdle, pruner.isIdle, putter.isIdle,
+                let settings = service.changedSettings()
+            {
                 // At a look, and not at everybody's events.
                 return settings
             }

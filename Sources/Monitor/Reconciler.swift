@@ -39,6 +39,8 @@ struct Reconciler {
     var overlays: OverlayWatch
     private var complaints: [String: String] = [:]
     private var hasClosed = false
+    /// The devices that nobody uses, with empty stores, at the last look.
+    private(set) var idle: [Activation] = []
     private var isWaitingForNone = true
     private var lookedAtPending: ContinuousClock.Instant?
     /// Rules whose devices are as they say, or wait.
@@ -57,6 +59,7 @@ struct Reconciler {
     ///
     /// - Parameter isWoken: by an event, so that parts of a device may have appeared.
     mutating func reconcile(isWoken: Bool) -> Next {
+        idle = []
         let all: [Watched]
         do {
             try recover()
@@ -245,6 +248,7 @@ struct Reconciler {
         announced[one.activation.id] = nil
         // Written to without a mount, and let go of: that is a session of its own.
         if one.openCount == 0, holdsWrites(one) { return try close(one) }
+        if one.openCount == 0 { idle.append(one.activation) }
         return .after(Self.slow)
     }
 

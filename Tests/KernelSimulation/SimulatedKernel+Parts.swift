@@ -153,8 +153,10 @@ extension SimulatedKernel {
     func absorb() {
         Steps.elsewhere {
             for index in handed.indices.reversed() {
-                let (descriptor, name, before) = handed[index]
-                guard let device = mapped[name], let number = source(of: device.live),
+                let (descriptor, name, written) = handed[index]
+                defer { if !isOpen(descriptor, name) { handed.remove(at: index) } }
+                guard let before = written, let device = mapped[name],
+                    let number = source(of: device.live),
                     let file = try? backing(of: number, "").0,
                     let now = try? allBytes(of: file)
                 else { continue }
@@ -172,7 +174,6 @@ extension SimulatedKernel {
                     position = end
                 }
                 handed[index].before = now
-                if !isOpen(descriptor, name) { handed.remove(at: index) }
             }
         }
     }

@@ -52,7 +52,7 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     var minors: UInt32 = 0
     var mounted: [DeviceNumber: [Mount]] = [:]
     /// Descriptors that the code under test has got for an origin, and what was there before.
-    var handed: [(descriptor: CInt, name: String, before: [UInt8])] = []
+    var handed: [(descriptor: CInt, name: String, before: [UInt8]?)] = []
 
     /// The events that were announced, the latest last: a device's name and the word.
     package internal(set) var events: [(name: String, word: String)] = []
@@ -187,8 +187,8 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         }
         let (file, name) = try backing(of: number, path)
         let opened = try OwnedDescriptor.open(proc(file), access)
-        if let name, access == .readWrite {
-            let before = (try? allBytes(of: file)) ?? []
+        if let name {
+            let before = access == .readWrite ? try? allBytes(of: file) : nil
             handed.append((opened.descriptor.rawValue, name, before))
         }
         return opened

@@ -83,7 +83,7 @@ import Testing
             throw Unexpected("it was activated")
         }
         #expect(made.restoreAt == .never)
-        try world.service().set(disk.string, restoreAt: .boot)
+        try world.service().set(disk.string, PolicyChange(restoreAt: .boot))
         for mode in [ActivationRequest.Mode.anyOverlay, .overlay(.boot)] {
             guard case .alreadyActive = try activate(mode) else { throw Unexpected("\(mode)") }
         }

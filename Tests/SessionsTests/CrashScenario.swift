@@ -30,7 +30,7 @@ struct CrashScenario: Sendable, CustomTestStringConvertible {
         self.act = act
     }
 
-    static let all = plain + online
+    static let all = plain + online + puttingBack
 
     private static let plain = [
         CrashScenario("activating a disk", prepare: { _ in }, act: { try $0.activate() }),
@@ -181,6 +181,35 @@ extension CrashScenario {
     ]
 }
 
+extension CrashScenario {
+    private static let puttingBack = [
+        CrashScenario(
+            "putting back at the last unmount", writes: true,
+            prepare: {
+                try $0.activate()
+                try $0.session()
+                try $0.set(.unmount)
+                try $0.world.mount()
+                try $0.write()
+                try $0.world.kernel.unmount($0.world.origin())
+            },
+            act: {
+                try $0.rollOver()
+                try $0.putBack()
+            }),
+        CrashScenario(
+            "putting back at a boot", isImage: true, writes: true,
+            prepare: {
+                try $0.activate()
+                try $0.session()
+                try $0.set(.boot)
+                try $0.world.mount()
+                try $0.write()
+                $0.world.kernel.reboot()
+            }, act: { try $0.assemble() }),
+    ]
+}
+
 /// One run of a scenario: the world, and every contents that the device had while nobody wrote.
 final class Crashed {
     let world: World
@@ -191,6 +220,8 @@ final class Crashed {
     private let writes: Bool
     /// The state that an online restore goes back to.
     private var goal: Int?
+    /// The state that it is put back to by itself.
+    private var base: Int?
 
     init(_ scenario: CrashScenario, seed: UInt64) throws {
         world = try World(seed: seed)
@@ -243,6 +274,33 @@ final class Crashed {
         }
     }
 
+    /// Put back to what it is now, and all that it was can be undone.
+    func set(_ time: RestoreAt) throws {
+        try world.service().set(path.string, PolicyChange(restoreAt: time, keep: 9))
+        base = states.count - 1
+    }
+
+    /// What the monitor does as long as something is to be put back.
+    func putBack() throws {
+        let service = try world.service()
+        for _ in 0..<10 {
+            guard let due = try service.activations().first(where: \.isToBePutBack) else { return }
+            _ = try service.putBack(due.id)
+            try endMerges()
+            _ = try service.rollOver(due.id)
+        }
+    }
+
+    private func endMerges() throws {
+        let service = try world.service()
+        for _ in 0..<200 {
+            guard try service.activations().contains(where: { $0.merge != nil }) else { return }
+            for watched in try service.observer.watched() where watched.merge?.isComplete == true {
+                try service.recover(watched.activation.id)
+            }
+        }
+    }
+
     func recover() throws { try world.service().recover(world.activation().id) }
 
     func assemble() throws {
@@ -255,12 +313,7 @@ final class Crashed {
         let service = try world.service()
         for activation in try service.activations() { try service.recover(activation.id) }
         for activation in try service.missing() { _ = try service.assemble(activation.id) }
-        for _ in 0..<200 {
-            guard try service.activations().contains(where: { $0.merge != nil }) else { break }
-            for watched in try service.observer.watched() where watched.merge?.isComplete == true {
-                try service.recover(watched.activation.id)
-            }
-        }
+        try endMerges()
         for watched in try service.observer.watched() {
             if watched.uses.isEmpty {
                 _ = try service.rollOver(watched.activation.id)
@@ -268,6 +321,7 @@ final class Crashed {
                 _ = try service.observer.openSession(watched)
             }
         }
+        try putBack()
     }
 
     /// Where there was no room for a store, and nobody can know any more whether something was written
@@ -292,6 +346,9 @@ final class Crashed {
                 try world.kernel.bytes(of: path))
         {
             Issue.record("\(what): the restore is neither whole nor not begun")
+        }
+        if let base, try world.kernel.bytes(of: path) != states[base] {
+            Issue.record("\(what): it is not put back")
         }
         if world.isShort {
             world.kernel.free = ByteCount(50 << 30)

@@ -174,7 +174,7 @@ import Testing
             guard case .discarded = try covered.rollOver() else { throw Unexpected("nothing") }
             #expect(try covered.shown() == covered.before)
         }
-        try covered.service().set(covered.path.string, restoreAt: .never)
+        try covered.service().set(covered.path.string, PolicyChange(restoreAt: .never))
         try covered.use()
         guard case .nothingToDo = try covered.rollOver() else { throw Unexpected("something") }
         try covered.isInOrder()
@@ -206,7 +206,7 @@ import Testing
         try covered.use()
         #expect(try covered.shown() != covered.before)
         for act in [
-            { try covered.service().set(covered.path.string, restoreAt: .never) },
+            { _ = try covered.service().set(covered.path.string, PolicyChange(restoreAt: .never)) },
             { _ = try covered.service().commit(covered.path.string) },
             { _ = try covered.service().deactivate(covered.path.string) },
         ] {
@@ -362,7 +362,7 @@ import Testing
         try plain.activate(plain.disk())
         for act in [
             { _ = try plain.service().discard("sda") },
-            { try plain.service().set("sda", restoreAt: .boot) },
+            { _ = try plain.service().set("sda", PolicyChange(keep: 1)) },
         ] {
             #expect(throws: SessionsError.self) { try act() }
         }

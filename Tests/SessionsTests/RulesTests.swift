@@ -64,7 +64,6 @@ import Testing
                 "[[device]]\npath = \"/a\"\n[[device]]\nlabel = \"b\"\nserial = \"1\"",
                 "number 2: serial"
             ),
-            ("[[device]]\npath = \"/a\"\nrestore-at = \"boot\"", "goes with mode"),
             ("[[device]]\npath = \"/a\"\nmode = \"x\"", "neither"),
             ("[[device]]\npath = \"/a\"\nstore = \"ram\"", "goes with mode"),
             ("[[device]]\npath = \"/a\"\nmode = \"overlay\"\nstore = \"disk\"", "is not \"ram\""),
@@ -114,7 +113,7 @@ import Testing
         #expect(made.restoreAt == .boot)
         guard case .overlay = made.state else { throw Unexpected("no overlay") }
         guard case .alreadySo = try apply() else { throw Unexpected("something was done") }
-        try world.service().set(disk.string, restoreAt: .never)
+        try world.service().set(disk.string, PolicyChange(restoreAt: .never))
         guard case .changed(let changed) = try apply() else { throw Unexpected("no change") }
         #expect(changed.restoreAt == .boot)
         #expect(try world.faults() == [])

@@ -84,6 +84,49 @@ extension VerifiedPlan {
         return start.duration(to: clock.now)
     }
 
+    /// Writes what a target has now in the places that the plan puts back as an exception store: what undoes
+    /// the plan. The store's file is on stable storage when it returns.
+    ///
+    /// - Parameters:
+    ///   - target: the device; it is not written.
+    ///   - store: a file that was just made.
+    /// - Throws: `target`, `targetEnded`, `targetSizeDiffers`, `unpacking`.
+    public func keep(
+        _ target: borrowing OwnedDescriptor, in store: consuming OwnedDescriptor
+    ) throws(RestoreError) {
+        try plan.checkSize(of: target)
+        do {
+            try writePresent(of: target, to: store)
+        } catch {
+            throw RestoreError(error)
+        }
+    }
+
+    private func writePresent(
+        of target: borrowing OwnedDescriptor, to store: consuming OwnedDescriptor
+    ) throws(RestoreError.Reason) {
+        let path = store.path
+        var writer: StoreWriter
+        do {
+            writer = try StoreWriter(
+                store, chunkSize: unpackedChunkSize, exceptions: unpackedChunks)
+        } catch {
+            throw .unpacking(path, error)
+        }
+        try read(target, RestoreControl()) { slot throws(RestoreError.Reason) in
+            do throws(ExceptionStoreError) {
+                try append(slot, to: &writer)
+            } catch {
+                throw .unpacking(path, error)
+            }
+        }
+        do {
+            try writer.finish()
+        } catch {
+            throw .unpacking(path, error)
+        }
+    }
+
     private func append(
         _ slot: BatchSlot, to writer: inout StoreWriter
     ) throws(ExceptionStoreError) {

@@ -75,6 +75,24 @@ public struct VerifiedPlan: Sendable {
             durations: durations)
     }
 
+    /// Whether a target has everything that the plan puts back already; it is not written.
+    ///
+    /// - Throws: `target`, `targetEnded`, `targetSizeDiffers`, `cancelled`.
+    public func matches(
+        _ target: borrowing OwnedDescriptor, control: RestoreControl = RestoreControl()
+    ) throws(RestoreError) -> Bool {
+        try plan.checkSize(of: target)
+        do {
+            _ = try compare(with: target, control)
+            return true
+        } catch {
+            guard case .readBackDiffers = error.reason else {
+                throw RestoreError(error.reason)
+            }
+            return false
+        }
+    }
+
     func slots() -> [BatchSlot] {
         BatchSlot.make(settings.slots, capacity: verification.layout.capacity, settings)
     }
@@ -154,12 +172,8 @@ public struct VerifiedPlan: Sendable {
     ) throws(RestoreError) -> Duration {
         let clock = ContinuousClock()
         let start = clock.now
-        let transfer = TargetTransfer(target, settings)
-        defer { transfer.close() }
-        let batches = EmptyBatches(verification.layout, slots: slots(), leavingOut: damage)
         do {
-            try pass(.readingBack, .read, transfer, control).run(batches) { _ in
-            } after: { slot throws(RestoreError.Reason) in
+            try read(target, control) { slot throws(RestoreError.Reason) in
                 guard slot.computeChecksum() == verification.checksums[slot.number] else {
                     throw .readBackDiffers(slot.batch.span)
                 }
@@ -168,6 +182,18 @@ public struct VerifiedPlan: Sendable {
             throw failure(error)
         }
         return start.duration(to: clock.now)
+    }
+
+    /// Reads what a target has in the plan's places, in their order.
+    func read(
+        _ target: borrowing OwnedDescriptor, _ control: RestoreControl,
+        _ body: (BatchSlot) throws(RestoreError.Reason) -> Void
+    ) throws(RestoreError.Reason) {
+        let transfer = TargetTransfer(target, settings)
+        defer { transfer.close() }
+        let batches = EmptyBatches(verification.layout, slots: slots(), leavingOut: damage)
+        try pass(.readingBack, .read, transfer, control).run(
+            batches, before: { _ in }, after: body)
     }
 
     /// An error after everything was written.

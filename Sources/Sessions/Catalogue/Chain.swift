@@ -142,15 +142,11 @@ struct Chain: Sendable {
     /// The session that leads back to before the last mount, its checkpoints and what came after it; nil where
     /// there was none since the device was put back.
     var beforeLastMount: SessionName? {
-        func isMount(_ member: SessionRecord) -> Bool {
-            // A crash may have come before anybody had seen the mount.
-            member.kind != .offline || member.restoreOf == nil && member.interrupted
-        }
         guard
-            var place = members.lastIndex(where: { isMount($0) || $0.restoreOf != nil }),
-            isMount(members[place])
+            var place = members.lastIndex(where: { $0.isOfMount || $0.restoreOf != nil }),
+            members[place].isOfMount
         else { return nil }
-        while members[place].kind == .checkpoint, place > 0, isMount(members[place - 1]) {
+        while members[place].kind == .checkpoint, place > 0, members[place - 1].isOfMount {
             place -= 1
         }
         // What was mounted in the middle of an online restore showed what that ended in.

@@ -104,6 +104,9 @@ public struct SessionRecord: Sendable, Codable {
     /// Whether it stays, whatever is pruned.
     public var isPinned: Bool { pinned ?? false }
 
+    /// Whether something was mounted in it: a crash may have come before anybody had seen that.
+    var isOfMount: Bool { kind != .offline || interrupted && restoreOf == nil }
+
     /// Its places in the chain: one, or several where later sessions were merged into it.
     var places: ClosedRange<Int> { index...max(index, lastIndex ?? index) }
 }

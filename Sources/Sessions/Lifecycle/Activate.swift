@@ -155,6 +155,9 @@ extension Lifecycle {
                 state: .activating(Store(number: 1, baseline: candidate.fingerprint)))
             activation.restoreAt = request.restoreAt
             activation.isInMemory = request.place == .memory ? true : nil
+            if let time = request.putBackAt, time != .never {
+                activation.restorePolicy = RestorePolicy(at: time, base: activation.chain)
+            }
             document[id: activation.id] = activation
             if activation.isInMemory != true, !document.baseDirectories.contains(base.path) {
                 document.baseDirectories.append(base.path)

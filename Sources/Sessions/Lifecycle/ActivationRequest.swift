@@ -34,12 +34,17 @@ public struct ActivationRequest: Hashable, Sendable {
     /// let go of it now.
     public var loop: FilePath?
 
+    /// When a device that captures is put back by itself to what it is before a mount; nil for never, and for
+    /// whatever one has that is activated already.
+    public var putBackAt: RestoreAt?
+
     /// What isn't given is left to the configuration.
     public init(
-        _ mode: Mode = .capture, chunkSize: ChunkSize? = nil, place: Place = .configured,
-        loop: FilePath? = nil
+        _ mode: Mode = .capture, putBackAt: RestoreAt? = nil, chunkSize: ChunkSize? = nil,
+        place: Place = .configured, loop: FilePath? = nil
     ) {
         self.mode = mode
+        self.putBackAt = putBackAt
         self.chunkSize = chunkSize
         self.place = place
         self.loop = loop
@@ -102,9 +107,11 @@ extension Lifecycle {
                 ? ("with its store in memory", anew)
                 : ("with its sessions under \(active.base.path)", anew)
         }
-        if case .overlay(let wanted) = request.mode, let time = active.restoreAt, time != wanted {
+        let wanted: RestoreAt? =
+            if case .overlay(let time) = request.mode { time } else { request.putBackAt }
+        if let wanted, active.timeOfRestore != wanted {
             return (
-                "with --restore-at \(time)",
+                "with --restore-at \(active.timeOfRestore)",
                 "`dmsnap set \(active.path) --restore-at \(wanted)` changes that"
             )
         }

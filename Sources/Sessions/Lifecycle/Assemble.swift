@@ -75,8 +75,10 @@ extension Lifecycle {
             current = parted
         }
         guard let located = try findParts(of: current) else { return .notThere }
-        let (armed, interrupted) = try closeLastBoot(located)
+        let (closed, interrupted) = try closeLastBoot(located)
+        let armed = try putBackAtBoot(closed)
         try armAgain(armed)
+        try? dropRoundTrips(armed.id)
         // The raw device was kept from everybody; now its rules may give it its links.
         try kernel.trigger(stack.source(armed).number)
         return .assembled(interrupted: interrupted)

@@ -53,22 +53,6 @@ extension Lifecycle {
             || !stack.isIdle(activation)
     }
 
-    /// Whether and when what is written over a device is given up by itself.
-    ///
-    /// - Throws: `notActivated`; `unsuitable` of a device that isn't under an overlay, or of one whose store is in
-    ///   memory for what a boot doesn't leave.
-    @discardableResult
-    func set(_ device: String, restoreAt: RestoreAt) throws(SessionsError) -> Activation {
-        guard let found = try finder.find(device) else { throw .notActivated(device) }
-        return try registry.change(found.id) { current throws(SessionsError) in
-            current = try requireOverlay(current, device)
-            if current.isInMemory == true, restoreAt == .never {
-                throw .unsuitable(device: device, reason: ActivationRequest.forgotten)
-            }
-            current.restoreAt = restoreAt
-        }
-    }
-
     /// At the last unmount, where that was wished for.
     func discardWhenDue(_ activation: Activation) throws -> RolloverOutcome {
         guard activation.restoreAt == .unmount, activation.state.overlay?.isCommitting == false,

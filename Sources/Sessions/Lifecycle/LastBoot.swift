@@ -51,7 +51,7 @@ extension Lifecycle {
         }
         let armed = try registry.change(activation.id) { current throws(SessionsError) in
             try current.rearm(next, after: outcome, merging: merge)
-            if isBroken { current.chain = .new() }
+            if isBroken { current.breakChain() }
         }
         return (armed, session)
     }

@@ -25,12 +25,13 @@ extension Lifecycle {
         guard let path = rule.path(in: registry.layout) else { return .notThere }
         let resolved = try asSessionsError { try Files.resolve(path) }
         if let known = try finder.find(resolved.string) {
-            let wanted = rule.request.restoreAt
+            let wanted = rule.request.restoreAt ?? rule.request.putBackAt
             var request = rule.request
-            if wanted != nil { request.mode = .anyOverlay }
+            if request.restoreAt != nil { request.mode = .anyOverlay }
+            request.putBackAt = nil
             try requireSame(request, as: known, path.string)
-            guard let wanted, known.restoreAt != wanted else { return .alreadySo(known) }
-            return .changed(try set(resolved.string, restoreAt: wanted))
+            guard let wanted, known.timeOfRestore != wanted else { return .alreadySo(known) }
+            return .changed(try set(resolved.string, PolicyChange(restoreAt: wanted)))
         }
         switch try activateWhenUnmounted(path.string, rule.request) {
         case .done(.activated(let activation)): return .activated(activation)

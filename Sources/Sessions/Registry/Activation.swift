@@ -96,6 +96,17 @@ public struct Activation: Hashable, Sendable, Codable, Identifiable {
     public internal(set) var restoreAt: RestoreAt?
     /// Whether its stores are in memory; nil as false, which earlier ones don't have.
     public internal(set) var isInMemory: Bool?
+    /// When it is put back by itself, and to what; nil as never, and of a device under an overlay.
+    public internal(set) var restorePolicy: RestorePolicy?
+
+    /// When it is put back by itself, or what was written over it is given up.
+    public var timeOfRestore: RestoreAt { restoreAt ?? restorePolicy?.at ?? .never }
+
+    /// Whether it is to be put back as soon as nobody uses it.
+    public var isToBePutBack: Bool { restorePolicy?.isDueAtUnmount == true }
+
+    /// Whether it has sessions of times that it was put back which nobody is to undo.
+    public var hasSpareRoundTrips: Bool { restorePolicy?.hasSpareRoundTrips == true }
 
     /// The store under the origin; in an exchange the one that was there first.
     public var store: Store {

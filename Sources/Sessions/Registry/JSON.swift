@@ -45,7 +45,16 @@ package enum JSON {
         _ type: Value.Type, bytes: [UInt8]
     ) throws -> Value {
         let decoder = JSONDecoder()
-        decoder.dateDecodingStrategy = .iso8601
+        decoder.dateDecodingStrategy = .custom { decoder in
+            let container = try decoder.singleValueContainer()
+            guard let date = try? Date(container.decode(String.self), strategy: .iso8601) else {
+                throw DecodingError.dataCorruptedError(
+                    in: container, debugDescription: "it is no date in ISO 8601")
+            }
+            // They are written in whole seconds, and what is read is to be what is written again.
+            return Date(
+                timeIntervalSinceReferenceDate: date.timeIntervalSinceReferenceDate.rounded(.down))
+        }
         return try decoder.decode(type, from: Data(bytes))
     }
 

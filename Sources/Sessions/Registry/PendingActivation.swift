@@ -18,11 +18,13 @@ public struct PendingActivation: Hashable, Sendable, Codable {
     let isInMemory: Bool?
     /// Nil to capture; else under an overlay, and when what is written is given up.
     let overlay: RestoreAt?
+    /// Of one that captures: when it is put back by itself; nil as never.
+    let putBackAt: RestoreAt?
 
     /// How it was asked for.
     func request() throws -> ActivationRequest {
         ActivationRequest(
-            overlay.map { .overlay($0) } ?? .capture,
+            overlay.map { .overlay($0) } ?? .capture, putBackAt: putBackAt,
             chunkSize: try chunkSize.map { try ChunkSize($0) },
             place: isInMemory == true
                 ? .memory : directory.map { .directory($0.path) } ?? .configured)

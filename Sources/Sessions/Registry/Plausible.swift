@@ -43,6 +43,16 @@ extension PendingActivation {
     }
 }
 
+extension RestorePolicy {
+    /// Whether this can be in a registry.
+    fileprivate var isPlausible: Bool {
+        at != .never && numbers.contains(base.index) && numbers.contains(keep)
+            && roundTrips.allSatisfy {
+                numbers.contains($0.lowerBound) && numbers.contains($0.upperBound)
+            }
+    }
+}
+
 extension Activation {
     /// Why this can't be in a registry; nil if it can.
     package var fault: String? {
@@ -66,6 +76,9 @@ extension Activation {
             if case .activating = state { restoreAt != nil } else { state.overlay != nil }
         guard isOverlay == (restoreAt != nil) else {
             return "\(name): restoreAt is not what it should be"
+        }
+        guard restorePolicy.map({ !isOverlay && $0.isPlausible }) ?? true else {
+            return "\(name): restorePolicy is not what it should be"
         }
         guard stores.allSatisfy({ numbers.contains($0.number) }) else {
             return "\(name): a store's number is not what it should be"

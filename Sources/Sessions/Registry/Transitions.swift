@@ -94,8 +94,18 @@ extension Activation {
 
     /// What was written past the origin, or is in a session that isn't whole, ends a chain.
     private mutating func advance(past store: Store, _ outcome: StoreOutcome) {
-        if case .session(let session) = outcome { chain.index = session.record.index + 1 }
-        if store.breach?.place == .inside { chain = .new() }
+        if case .session(let session) = outcome {
+            chain.index = session.record.index + 1
+            restorePolicy?.note(session.record)
+            restorePolicy?.follow(chain)
+        }
+        if store.breach?.place == .inside { breakChain() }
+    }
+
+    /// Something was written that is in no session.
+    mutating func breakChain() {
+        chain = .new()
+        restorePolicy?.follow(chain)
     }
 
     /// An online restore is prepared; the kernel hasn't begun.
@@ -153,7 +163,7 @@ extension Activation {
             store.breach = Breach(what: what, place: .before)
             if let now { store.baseline = now }
             state = .armed(store)
-            chain = .new()
+            breakChain()
             return
         }
         store.breach =

@@ -52,8 +52,13 @@ public struct DeviceStatus: Sendable, Codable {
 
     /// Whether what is overwritten is kept, or the device isn't written at all.
     public let mode: Mode
-    /// When what was written over it is given up by itself.
+    /// When it is put back by itself, or what was written over it is given up.
     public let restoreAt: RestoreAt
+    /// What it is put back to: what it was before this session, or `last`, before its last mount; nil if it never
+    /// is, and under an overlay.
+    public let base: String?
+    /// How many of the times that it was put back can be undone.
+    public let keep: Int
 
     /// See `mode`.
     public enum Mode: String, Sendable, Codable {
@@ -61,7 +66,7 @@ public struct DeviceStatus: Sendable, Codable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case mode, restoreAt
+        case mode, restoreAt, base, keep
         case device, name, path, state, kind, session, chunkSize, storeUsedBytes, storeLimitBytes
         case captured, warning, archiving, after, merge, leaving
     }
@@ -86,5 +91,7 @@ public struct DeviceStatus: Sendable, Codable {
         try container.encode(leaving, forKey: .leaving)
         try container.encode(mode, forKey: .mode)
         try container.encode(restoreAt, forKey: .restoreAt)
+        try container.encode(base, forKey: .base)
+        try container.encode(keep, forKey: .keep)
     }
 }

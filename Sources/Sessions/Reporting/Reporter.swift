@@ -44,7 +44,9 @@ struct Reporter: Sendable {
             warning: "\(pending.path) is not captured yet: it is activated when it is unmounted",
             chunkSize: pending.chunkSize?.bytes ?? catalogue.configuration.chunkSize.bytes.bytes,
             storeUsedBytes: nil, storeLimitBytes: nil, archiving: nil, after: nil, merge: nil,
-            leaving: false, mode: .capture, restoreAt: .never)
+            leaving: false, mode: pending.overlay == nil ? .capture : .overlay,
+            restoreAt: pending.overlay ?? pending.putBackAt ?? .never,
+            base: (pending.putBackAt ?? .never) == .never ? nil : "last", keep: 0)
     }
 
     /// The store's status as the kernel says it, and the activation that it is of: in an exchange the
@@ -98,7 +100,9 @@ struct Reporter: Sendable {
             after: aftercare.status(of: activation.path),
             merge: merge, leaving: activation.isLeaving == true,
             mode: activation.restoreAt == nil ? .capture : .overlay,
-            restoreAt: activation.restoreAt ?? .never)
+            restoreAt: activation.timeOfRestore,
+            base: activation.restorePolicy.map { $0.session?.text ?? "last" },
+            keep: activation.restorePolicy?.keep ?? 0)
     }
 
     /// The gravest of what there is to say of a device.
@@ -128,6 +132,11 @@ struct Reporter: Sendable {
                     + "`dmsnap discard \(activation.path)` puts the device back"
             }
             return overlay.store.breach?.what
+        }
+        if let failure = activation.restorePolicy?.failure {
+            return
+                "not put back: \(failure); `dmsnap set \(activation.path) --base last` makes what it is now "
+                + "its base"
         }
         if let breach = activation.store.breach {
             return "\(breach.what): sessions up to now restore only with --accept-writes"

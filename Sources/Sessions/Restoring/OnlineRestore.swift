@@ -14,11 +14,12 @@ extension Merger {
     /// Has the kernel restore what was verified.
     ///
     /// - Parameters:
-    ///   - target: the origin, open with the kernel's claim, so that nobody mounts it before it shows
-    ///     the restored contents.
+    ///   - target: the origin, open: with the kernel's claim, so that nobody mounts it before it shows the
+    ///     restored contents, or without, so that whoever mounts it keeps the restore from beginning.
+    ///   - patience: how often to look, 0.1 s apart, whether others have let go of it.
     func restore(
         _ activation: Activation, _ session: Session, _ verified: VerifiedPlan,
-        holding target: borrowing OwnedDescriptor, _ control: RestoreControl
+        holding target: borrowing OwnedDescriptor, patience: Int = 50, _ control: RestoreControl
     ) throws -> RestoreReport {
         try refuseFullFileSystem(activation, verified, session)
         let directory = activation.mergingDirectory
@@ -42,11 +43,12 @@ extension Merger {
                 isRunning: false)
             undo.add("forgetting the restore") { try forget(activation.id) }
             let announced = try registry.change(activation.id) { current throws(SessionsError) in
+                guard current.session == nil else { throw used(activation) }
                 try current.beginMerge(merge)
             }
             undo.add("detaching the store") { [stack] in try stack.detachStore(in: directory) }
             let loop = try stack.attachStore(activation, in: directory)
-            try begin(announced, merge, on: loop, holding: target)
+            try begin(announced, merge, on: loop, holding: target, patience: patience)
             return unpacked.report
         } catch {
             // The kernel is at it already (only udev's answer, or the last write of the registry,
@@ -76,19 +78,12 @@ extension Merger {
     /// it since its store was armed.
     func begin(
         _ activation: Activation, _ merge: OnlineMerge, on loop: DeviceNumber,
-        holding target: borrowing OwnedDescriptor
+        holding target: borrowing OwnedDescriptor, patience: Int = 50
     ) throws {
         // udev probes what was opened for writing and closed, for some milliseconds.
-        for attempt in 1...50 {
+        for attempt in 1...patience {
             if try loadMerge(activation, merge, on: loop, openers: 1) { break }
-            guard attempt < 50 else {
-                throw SessionsError.busy(
-                    device: DeviceFinder.path(of: activation).text,
-                    reason: "a program has it open, or wrote to it",
-                    advice:
-                        "find it with `fuser \(DeviceFinder.path(of: activation))` and end it, then restore"
-                )
-            }
+            guard attempt < patience else { throw used(activation) }
             kernel.pause(milliseconds: 100)
         }
         try registry.change(activation.id) { current throws(SessionsError) in
@@ -96,6 +91,13 @@ extension Merger {
         }
         // Whoever looked at it while it was held has left old contents in its page cache.
         if try FileStatus(target.path).kind == .blockDevice { try target.dropCache() }
+    }
+
+    private func used(_ activation: Activation) -> SessionsError {
+        let path = DeviceFinder.path(of: activation)
+        return .busy(
+            device: path.text, reason: "a program has it open, or wrote to it",
+            advice: "find it with `fuser \(path)` and end it, then restore")
     }
 
     /// - Returns: false if somebody else has the origin open or has written to it, and all is as it was.

@@ -35,14 +35,21 @@ extension SessionRecord {
     ///
     /// - Parameter union: what both kept, this one's contents first.
     func absorbing(_ later: SessionRecord, _ union: Union) -> SessionRecord {
-        var record = self
+        var record = covering(later)
         record.state = .archived
-        record.lastIndex = later.places.upperBound
         record.closedAt = later.closedAt ?? closedAt
-        record.end = later.end
         record.chunkSize = union.chunkSize
         record.chunks = union.chunks
         record.bytes = union.bytes
+        return record
+    }
+
+    /// What this one becomes when those after it, up to `later`, are none of the chain any more: it ends where
+    /// that one ended.
+    func covering(_ later: SessionRecord) -> SessionRecord {
+        var record = self
+        record.lastIndex = later.places.upperBound
+        record.end = later.end
         record.interrupted = interrupted || later.interrupted
         if later.unwatchedAfter == true { record.unwatchedAfter = true }
         if let other = later.doubt {

@@ -65,7 +65,9 @@ struct Deletion: Sendable {
     }
 
     /// What stands against deleting a session, whatever its neighbours are.
-    private func refuse(_ session: Session) throws(SessionsError) {
+    ///
+    /// - Parameter isBase: whether it may be what a device is put back to.
+    func refuse(_ session: Session, isBase: Bool = false) throws(SessionsError) {
         let record = session.record
         let device = "session \(record.name)"
         if record.isPinned {
@@ -82,13 +84,20 @@ struct Deletion: Sendable {
                 device: device, reason: "it is only just being closed",
                 advice: "try again in a moment")
         }
+        if !isBase, let active = try registry.read().putBack(through: record) {
+            throw .unsuitable(
+                device: device,
+                reason:
+                    "\(active.path) is put back through it; `dmsnap set \(active.path) --restore-at never` or "
+                    + "`--base last` ends that")
+        }
         try refuseHalfway(session)
         try refuseOthers(session)
     }
 
     /// The marker of a restore that was cut short is all that is known of what the device is, and that of
     /// a merge of what is to be done.
-    private func refuseHalfway(_ session: Session) throws(SessionsError) {
+    func refuseHalfway(_ session: Session) throws(SessionsError) {
         let device = "session \(session.record.name)"
         if Files.exists(Layout.restoring(in: session.directory)) {
             throw .busy(

@@ -129,6 +129,9 @@ extension Deletion {
     /// Why a session can't go whatever the rules say; nil if it can.
     func obstacle(_ session: Session, _ document: Registry.Document) -> String? {
         guard document.isPast(session.record) else { return "it is only just being closed" }
+        if let active = document.putBack(through: session.record) {
+            return "\(active.path) is put back through it"
+        }
         let isHalfway = [
             Layout.restoring(in: session.directory), Layout.absorbing(in: session.directory),
         ].contains { Files.exists($0) }

@@ -90,9 +90,6 @@ public struct DeviceRule: Hashable, Sendable {
         guard let match = matches.first, matches.count == 1 else {
             throw refusal("\(name) needs one of path, uuid and label, and not more")
         }
-        guard isOverlay || restoreAt == nil || restoreAt == .never else {
-            throw refusal("\(name): restore-at goes with mode = \"overlay\" only")
-        }
         guard !isInMemory || isOverlay && restoreAt != .never && directory == nil else {
             throw refusal(
                 "\(name): store = \"ram\" goes with mode = \"overlay\" only, and neither with store-dir nor with "
@@ -101,7 +98,7 @@ public struct DeviceRule: Hashable, Sendable {
         self.match = match
         request = ActivationRequest(
             isOverlay ? .overlay(restoreAt ?? (isInMemory ? .boot : .never)) : .capture,
-            chunkSize: chunkSize,
+            putBackAt: isOverlay ? nil : restoreAt, chunkSize: chunkSize,
             place: isInMemory ? .memory : directory.map { .directory($0) } ?? .configured)
     }
 }
