@@ -6,9 +6,12 @@ import Sessions
 /// Puts devices back to their bases, one after another, on a thread of its own: what was written to them may take
 /// long to read.
 ///
-/// It keeps nothing that a new one could not find out again, but what it has said: what is due is in the registry.
+/// It keeps nothing that a new one could not find out again: what is due is in the registry.
 final class Putter {
-    private typealias Outcome = (id: String, path: ByteText, result: Result<Deed, SessionsError>)
+    /// How long to leave a device alone that could not be put back, if it isn't used meanwhile.
+    private static let patience: Duration = .seconds(600)
+
+    private typealias Outcome = (one: Activation, result: Result<Deed, SessionsError>)
 
     private enum Deed {
         case putBack(PutBackOutcome)
@@ -19,6 +22,8 @@ final class Putter {
     private let log: Logger
     private let work: BackgroundWork<Outcome>
     private var said: Set<String> = []
+    /// By activation: which store it had then, and when.
+    private var failed: [String: (store: Int, at: ContinuousClock.Instant)] = [:]
 
     init(service: SnapshotService, log: Logger) throws(SystemError) {
         self.service = service
@@ -37,8 +42,9 @@ final class Putter {
     /// - Parameter idle: the activations that nobody uses.
     func attend(idle: [Activation]) {
         takeFinished()
+        let due = idle.filter { !isToRest($0) }
         guard isIdle,
-            let one = idle.first(where: \.isToBePutBack) ?? idle.first(where: \.hasSpareRoundTrips)
+            let one = due.first(where: \.isToBePutBack) ?? due.first(where: \.hasSpareRoundTrips)
         else { return }
         // Somebody may wait for it.
         let isBegun = work.start(niceness: 0) { [service] isStopped in
@@ -51,7 +57,7 @@ final class Putter {
                 try service.dropRoundTrips(one.id)
                 return .dropped
             }
-            return (one.id, service.path(of: one), result)
+            return (one, result)
         }
         if !isBegun { say("no thread for putting \(one.path) back; it is tried again later") }
     }
@@ -60,7 +66,9 @@ final class Putter {
     func stop() { work.stop() }
 
     private func takeFinished() {
-        guard let (_, path, result) = work.takeFinished() else { return }
+        guard let (one, result) = work.takeFinished() else { return }
+        let path = service.path(of: one)
+        failed[one.id] = nil
         switch result {
         case .success(.putBack(.notNow)), .success(.dropped): break
         case .success(.putBack(.begun(let session))):
@@ -68,8 +76,15 @@ final class Putter {
         case .success(.putBack(.isBack(let session))):
             log.info("\(path): is what it was before session \(session)")
         case .failure(.busy): break
-        case .failure(let error): say("\(path): not put back: \(error)")
+        case .failure(let error):
+            failed[one.id] = (one.store.number, .now)
+            say("\(path): not put back: \(error)")
         }
+    }
+
+    private func isToRest(_ one: Activation) -> Bool {
+        guard let last = failed[one.id], last.store == one.store.number else { return false }
+        return .now - last.at < Self.patience
     }
 
     /// Once: it is tried again and again.

@@ -348,7 +348,10 @@ final class Crashed {
             Issue.record("\(what): the restore is neither whole nor not begun")
         }
         if let base, try world.kernel.bytes(of: path) != states[base] {
-            Issue.record("\(what): it is not put back")
+            let policy = try world.activation().restorePolicy
+            if policy?.at == .unmount || policy?.failure == nil {
+                Issue.record("\(what): it is not put back")
+            }
         }
         if world.isShort {
             world.kernel.free = ByteCount(50 << 30)

@@ -25,7 +25,7 @@ public struct RestorePolicy: Hashable, Sendable, Codable {
     }
 
     /// Whether it is to be put back as soon as nobody uses it.
-    var isDueAtUnmount: Bool { isDue && failure == nil && at == .unmount }
+    var isDueAtUnmount: Bool { isDue && at == .unmount }
 
     /// Whether there are sessions for which nobody asked.
     var hasSpareRoundTrips: Bool { roundTrips.count > keep }

@@ -32,6 +32,8 @@ struct PuttingBack {
     private var stack: Stack { restorer.stack }
     private var registry: Registry { restorer.registry }
     private var path: ByteText { DeviceFinder.path(of: activation) }
+    /// Of the store that is next, or there.
+    private var directory: FilePath { activation.armedDirectory(activation.store.number) }
 
     init(_ lifecycle: Lifecycle, _ activation: Activation, _ policy: RestorePolicy) {
         restorer = Restorer(lifecycle: lifecycle)
@@ -116,21 +118,29 @@ struct PuttingBack {
 
     /// Of a device whose last boot's stores are sessions, before it gets its tables.
     ///
-    /// - Returns: the activation as it then is.
+    /// - Returns: the activation as it then is. A device that can't be put back is as it was left, or as far as a
+    ///   write that failed had come; either way what it was is in its chain.
+    /// - Throws: where it must not be assembled now, as what was kept is no session yet.
     func atBoot() throws -> Activation {
-        let way = try way()
-        let name = way.session.record.name
         let source = try stack.source(activation).path
         let device = try restorer.kernel.open(source, .readWrite, exclusive: true)
-        let verified = try restorer.verified(
-            way.plan, for: device, way.session, RestoreRequest(session: name.text),
-            RestoreControl())
-        try keepPresent(way, verified, device)
-        // From here on what it was is in the chain, whatever becomes of this.
+        let way: Way
+        let verified: VerifiedPlan
+        do {
+            way = try self.way()
+            verified = try restorer.verified(
+                way.plan, for: device, way.session,
+                RestoreRequest(session: way.session.record.name.text), RestoreControl())
+            try keepPresent(way, verified, device)
+        } catch {
+            guard !Files.exists(Layout.store(in: directory)) else { throw error }
+            return try lifecycle.noteNotPutBack(activation.id, .from(error))
+        }
         let failure = write(way, verified, device)
         try device.close()
         let now = try restorer.kernel.look(source, image: activation.image)
-        let outcome = try lifecycle.close(activation, Ending(end: now, restoreOf: name))
+        let outcome = try lifecycle.close(
+            activation, Ending(end: now, restoreOf: way.session.record.name))
         let next = Store(number: activation.store.number + 1, baseline: now)
         return try registry.change(activation.id) { current throws(SessionsError) in
             try current.rearm(next, after: outcome, merging: nil)
@@ -179,7 +189,6 @@ struct PuttingBack {
                     "what it overwrites is kept, which takes \(needed.bytes) bytes, and \(base) has "
                     + "\(room.spare.bytes) to spare; make room there")
         }
-        let directory = activation.armedDirectory(activation.store.number)
         let store = Layout.store(in: directory)
         // Whoever finds less than all of it finds nothing.
         let unfinished = store.appendingSuffix(".new")
@@ -208,8 +217,7 @@ struct PuttingBack {
 extension Lifecycle {
     /// Puts a device back to its base, or sees that it is back, where that is due now.
     ///
-    /// - Throws: why it can't be; that is kept in the registry, and it isn't tried again before the next last
-    ///   unmount.
+    /// - Throws: why it can't be; that is kept in the registry, for whoever asks.
     func putBack(
         _ id: String, control: RestoreControl
     ) throws(SessionsError) -> PutBackOutcome {
@@ -237,24 +245,18 @@ extension Lifecycle {
 
     /// After a boot, where that is due.
     ///
-    /// - Returns: the activation as it then is. A device that can't be put back is assembled all the same, as it
-    ///   was left.
-    func putBackAtBoot(_ activation: Activation) throws(SessionsError) -> Activation {
+    /// - Returns: the activation as it then is. A device that can't be put back is assembled all the same.
+    func putBackAtBoot(_ activation: Activation) throws -> Activation {
         guard case .armed = activation.state, let policy = activation.restorePolicy,
             policy.isDue || policy.session != nil && policy.base != activation.chain
         else { return activation }
-        let now: Activation
-        do {
-            now = try PuttingBack(self, activation, policy).atBoot()
-        } catch {
-            now = try noteNotPutBack(activation.id, SessionsError.from(error))
-        }
+        let now = try PuttingBack(self, activation, policy).atBoot()
         if let failure = now.restorePolicy?.failure { registry.notice("not put back: \(failure)") }
         return now
     }
 
     @discardableResult
-    private func noteNotPutBack(
+    fileprivate func noteNotPutBack(
         _ id: String, _ error: SessionsError
     ) throws(SessionsError) -> Activation {
         try registry.change(id) { current in
