@@ -118,7 +118,7 @@ struct Activate: ParsableCommand {
                 Every mount is a session under \(Output.visible(activation.base.path)).
                 """)
             if activation.restorePolicy != nil {
-                try Output.print("Beside that, \(SetVerb.sentence(activation)).")
+                try Output.print("Besides, \(SetVerb.sentence(activation)).")
             }
         case .alreadyActive(let activation):
             try Output.print(

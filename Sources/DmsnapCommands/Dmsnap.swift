@@ -90,7 +90,7 @@ enum VerbFirst {
     static let valued: Set<String> = [
         "--dev", "--session", "--device", "--passfile", "--old-passfile", "--chunk-size",
         "--store", "--store-dir", "--stop", "--to", "--since", "--svg", "--from", "--label",
-        "--mode", "--restore-at",
+        "--mode", "--restore-at", "--base", "--keep",
     ]
 
     static func ordered(_ words: [String]) -> [String] {

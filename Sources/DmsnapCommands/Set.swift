@@ -26,8 +26,8 @@ struct SetVerb: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             """
-            What it is put back to: what it was before this session, which is pinned; or last, what it is before \
-            a mount.
+            What it is put back to: what it was before this session, which is pinned; or last, for what it is \
+            now, or was before the mount that is under way.
             """, valueName: "session"))
     var base: String?
 

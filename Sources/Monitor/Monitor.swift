@@ -101,6 +101,8 @@ public struct Monitor {
             }
             let cause = try wait(for: sources, until: deadline)
             if cause == .nothing, !held.isStopped { continue }
+            // Told before what the kernel has done with it.
+            putter.takeFinished()
             let next = reconciler.reconcile(isWoken: cause == .event)
             deadline = Deadline(next)
             if !held.isStopped {

@@ -10,6 +10,8 @@ import Sessions
 final class Putter {
     /// How long to leave a device alone that could not be put back, if it isn't used meanwhile.
     private static let patience: Duration = .seconds(600)
+    /// The same where somebody was at it.
+    private static let pause: Duration = .seconds(2)
 
     private typealias Outcome = (one: Activation, result: Result<Deed, SessionsError>)
 
@@ -22,8 +24,8 @@ final class Putter {
     private let log: Logger
     private let work: BackgroundWork<Outcome>
     private var said: Set<String> = []
-    /// By activation: which store it had then, and when.
-    private var failed: [String: (store: Int, at: ContinuousClock.Instant)] = [:]
+    /// By activation: until when it is left alone, as long as it has this store.
+    private var resting: [String: (store: Int, until: ContinuousClock.Instant)] = [:]
 
     init(service: SnapshotService, log: Logger) throws(SystemError) {
         self.service = service
@@ -37,11 +39,10 @@ final class Putter {
     /// Whether nothing is being done.
     var isIdle: Bool { work.isIdle }
 
-    /// Takes what has ended, and begins with what is due.
+    /// Begins with what is due.
     ///
     /// - Parameter idle: the activations that nobody uses.
     func attend(idle: [Activation]) {
-        takeFinished()
         let due = idle.filter { !isToRest($0) }
         guard isIdle,
             let one = due.first(where: \.isToBePutBack) ?? due.first(where: \.hasSpareRoundTrips)
@@ -65,26 +66,28 @@ final class Putter {
     /// Stops what is being done, and waits for that; the device is as it was left.
     func stop() { work.stop() }
 
-    private func takeFinished() {
+    /// Takes what has ended, and says what came of it.
+    func takeFinished() {
         guard let (one, result) = work.takeFinished() else { return }
         let path = service.path(of: one)
-        failed[one.id] = nil
+        resting[one.id] = nil
         switch result {
-        case .success(.putBack(.notNow)), .success(.dropped): break
+        case .success(.dropped): break
+        case .success(.putBack(.notNow)), .failure(.busy):
+            resting[one.id] = (one.store.number, .now + Self.pause)
         case .success(.putBack(.begun(let session))):
             log.info("\(path): is being put back to what it was before session \(session)")
         case .success(.putBack(.isBack(let session))):
             log.info("\(path): is what it was before session \(session)")
-        case .failure(.busy): break
         case .failure(let error):
-            failed[one.id] = (one.store.number, .now)
+            resting[one.id] = (one.store.number, .now + Self.patience)
             say("\(path): not put back: \(error)")
         }
     }
 
     private func isToRest(_ one: Activation) -> Bool {
-        guard let last = failed[one.id], last.store == one.store.number else { return false }
-        return .now - last.at < Self.patience
+        guard let rest = resting[one.id], rest.store == one.store.number else { return false }
+        return .now < rest.until
     }
 
     /// Once: it is tried again and again.

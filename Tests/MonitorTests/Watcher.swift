@@ -35,6 +35,9 @@ final class Watcher {
     @discardableResult
     func look(isWoken: Bool = true) -> Reconciler.Next { reconciler.reconcile(isWoken: isWoken) }
 
+    /// What nobody used at the last look.
+    var idle: [Activation] { reconciler.idle }
+
     /// As the monitor does between two looks.
     ///
     /// - Returns: whether the settings had changed.

@@ -115,6 +115,13 @@ import VirtualMachine
                     mount /dev/mapper/dmsnap-$when.img /srv/$when
                     echo written > /srv/$when/file
                 done
+                truncate -s 24M /srv/back.img
+                mkfs.ext4 -q -F /srv/back.img
+                sum /srv/back.img > /etc/back
+                dmsnap activate /srv/back.img --passfile $password --restore-at boot > /dev/null
+                mkdir /srv/back
+                mount /dev/mapper/dmsnap-back.img /srv/back
+                head -c 4M /dev/urandom > /srv/back/file
                 sync
                 (while :; do dd if=/dev/urandom of=/srv/a/$((i = (i + 1) % 9)) bs=64k count=40 \
                     status=none; done) &
@@ -124,6 +131,8 @@ import VirtualMachine
                 """)
             let after = try await machine.boot(
                 """
+                sum /dev/mapper/dmsnap-back.img | cmp - /etc/back && echo put back
+                field '[.[] | select(.device == "/srv/back.img")] | length'
                 # Mounted again by fstab, through us, with a session of its own.
                 findmnt -n -o SOURCE /srv/a | cut -c1-22
                 until_state open
@@ -146,6 +155,7 @@ import VirtualMachine
                 """)
             #expect(
                 after.split(separator: "\n") == [
+                    "put back", "0",
                     "/dev/mapper/dmsnap-ubd", "true", "1", "whole", "written", "given up",
                     "/dev/mapper/dmsnap-ram.img", "unwritten", "unwritten", "unwritten",
                 ])

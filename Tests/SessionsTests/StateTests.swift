@@ -83,7 +83,7 @@ import Testing
             ("begin an exchange", [1, 2], { try $0.beginExchange(to: next, held: 1) }),
             ("abandon an exchange", [3, 4], { try $0.abandonExchange() }),
             ("end an exchange", [3, 4], { try $0.endExchange(.dropped) }),
-            ("begin a merge", [1], { try $0.beginMerge(merge) }),
+            ("begin a merge", [1], { try $0.beginMerge(merge, isToBase: false) }),
             ("run a merge", [5, 6], { try $0.runMerge() }),
             ("end a merge", [5, 6], { try $0.endMerge() }),
             ("abandon a merge", [5, 6], { try $0.abandonMerge() }),

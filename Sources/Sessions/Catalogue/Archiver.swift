@@ -9,7 +9,8 @@ public struct Archiver: Sendable {
     let catalogue: Catalogue
     private var layout: Layout { catalogue.layout }
 
-    /// The closed sessions that have no archive yet, the oldest first.
+    /// The closed sessions that have no archive yet, the oldest first, but for those that are about to go since
+    /// their device is put back by itself.
     ///
     /// Sessions of which `session.json` can't be read are left out: `sessions` tells of them.
     public func unarchived() throws(SessionsError) -> [Session] {
@@ -21,7 +22,10 @@ public struct Archiver: Sendable {
                 // Looked at first: it is asked after every event, and most sessions have no store.
                 guard SessionName(name) != nil, Files.exists(Layout.store(in: directory)),
                     let session = try? catalogue.session(at: directory),
-                    isSettled(session, document)
+                    isSettled(session, document),
+                    !document.activations.contains(where: {
+                        $0.restorePolicy?.isPassing(session.record) == true
+                    })
                 else { continue }
                 found.append(session)
             }

@@ -107,6 +107,9 @@ public struct SessionRecord: Sendable, Codable {
     /// Whether something was mounted in it: a crash may have come before anybody had seen that.
     var isOfMount: Bool { kind != .offline || interrupted && restoreOf == nil }
 
+    /// Whether nothing but a restore wrote in it, as far as anybody has seen.
+    var isOfRestore: Bool { kind == .offline && restoreOf != nil }
+
     /// Its places in the chain: one, or several where later sessions were merged into it.
     var places: ClosedRange<Int> { index...max(index, lastIndex ?? index) }
 }

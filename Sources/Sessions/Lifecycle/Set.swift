@@ -4,7 +4,7 @@ import Block
 public struct PolicyChange: Hashable, Sendable {
     /// What it is put back to.
     public enum Base: Hashable, Sendable {
-        /// Whatever it is before a mount; now what it is, or was before the mount that is under way.
+        /// What it is now, or was before the mount that is under way; and then whatever is restored by hand.
         case last
         /// What it was before this session, named as `session(named:)` takes it.
         case session(String)

@@ -4,14 +4,13 @@ public struct RestorePolicy: Hashable, Sendable, Codable {
     public internal(set) var at: RestoreAt
     /// What it is put back to: what it was before the session that has this place, or will have it.
     var base: ChainPlace
-    /// The session that began there, where one was named; nil where the base is whatever the device is
-    /// before a mount.
+    /// The session that began there, where one was named; nil where a restore by hand moves the base.
     public internal(set) var session: SessionName?
     /// How many of the times that it was put back can be undone.
     public internal(set) var keep = 0
-    /// It was mounted since: it is to be put back.
+    /// It was written since: it is to be put back.
     var isDue = false
-    /// The kernel puts it back, or has: nobody has compared it yet.
+    /// The kernel puts it back, or has, and nobody has written to it since: it is to be compared.
     var isBegun = false
     /// The sessions from a base to the same base again, by their places in its chain, the oldest first: of the
     /// times that can be undone.
@@ -30,15 +29,23 @@ public struct RestorePolicy: Hashable, Sendable, Codable {
     /// Whether there are sessions for which nobody asked.
     var hasSpareRoundTrips: Bool { roundTrips.count > keep }
 
-    /// A session has ended.
+    /// Whether a session is about to go, as part of a round trip that nobody is to undo, or to be part of one.
+    func isPassing(_ record: SessionRecord) -> Bool {
+        guard record.chain == base.id else { return false }
+        if roundTrips.dropLast(keep).contains(where: { $0.contains(record.index) }) { return true }
+        return isDueAtUnmount && failure == nil && record.index >= base.index
+    }
+
+    /// A session has ended. Nobody can tell what was written outside a mount from a mount that was over before
+    /// anybody had seen it.
     mutating func note(_ ended: SessionRecord) {
-        guard ended.isOfMount else { return }
+        guard !ended.isOfRestore else { return }
         isDue = true
+        isBegun = false
         failure = nil
     }
 
-    /// The device's next session is this one in its chain. What was written outside a mount stays, as what
-    /// the next mount begins with.
+    /// The device's next session is this one in its chain.
     mutating func follow(_ place: ChainPlace) {
         if session == nil, !isDue { base = place }
     }

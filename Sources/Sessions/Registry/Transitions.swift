@@ -19,6 +19,8 @@ extension Activation {
         case .merging(var capture, let merge) where capture.session == nil:
             capture.session = session
             state = .merging(capture, merge)
+            // What it writes may show in no store, but in what the kernel puts back.
+            restorePolicy?.isBegun = false
         case .deactivating(var capture) where capture.session == nil:
             // Found so: a process died between the rename that named it and the registry.
             capture.session = session
@@ -109,8 +111,11 @@ extension Activation {
     }
 
     /// An online restore is prepared; the kernel hasn't begun.
-    mutating func beginMerge(_ merge: OnlineMerge) throws(SessionsError) {
+    ///
+    /// - Parameter isToBase: whether it puts the device back by itself.
+    mutating func beginMerge(_ merge: OnlineMerge, isToBase: Bool) throws(SessionsError) {
         guard case .armed(var store) = state else { throw illegal("restore online") }
+        restorePolicy?.isBegun = isToBase
         store.undoes = OnlineTrace(session: merge.session)
         state = .merging(Capture(store: store), merge)
     }
@@ -131,6 +136,7 @@ extension Activation {
     /// The online restore never began.
     mutating func abandonMerge() throws(SessionsError) {
         guard case .merging(var capture, _) = state else { throw illegal("give up a restore") }
+        restorePolicy?.isBegun = false
         // One that a crash had cut in two has written to the store before.
         if capture.store.undoes?.continues == nil { capture.store.undoes = nil }
         state = .capturing(capture)

@@ -16,10 +16,11 @@ extension Merger {
     /// - Parameters:
     ///   - target: the origin, open: with the kernel's claim, so that nobody mounts it before it shows the
     ///     restored contents, or without, so that whoever mounts it keeps the restore from beginning.
-    ///   - patience: how often to look, 0.1 s apart, whether others have let go of it.
+    ///   - isToBase: whether it puts the device back by itself: then nobody who is faster is waited for.
     func restore(
         _ activation: Activation, _ session: Session, _ verified: VerifiedPlan,
-        holding target: borrowing OwnedDescriptor, patience: Int = 50, _ control: RestoreControl
+        holding target: borrowing OwnedDescriptor, isToBase: Bool = false,
+        _ control: RestoreControl
     ) throws -> RestoreReport {
         try refuseFullFileSystem(activation, verified, session)
         let directory = activation.mergingDirectory
@@ -44,11 +45,12 @@ extension Merger {
             undo.add("forgetting the restore") { try forget(activation.id) }
             let announced = try registry.change(activation.id) { current throws(SessionsError) in
                 guard current.session == nil else { throw used(activation) }
-                try current.beginMerge(merge)
+                try current.beginMerge(merge, isToBase: isToBase)
             }
             undo.add("detaching the store") { [stack] in try stack.detachStore(in: directory) }
             let loop = try stack.attachStore(activation, in: directory)
-            try begin(announced, merge, on: loop, holding: target, patience: patience)
+            try begin(
+                announced, merge, on: loop, holding: target, patience: isToBase ? 3 : 50)
             return unpacked.report
         } catch {
             // The kernel is at it already (only udev's answer, or the last write of the registry,

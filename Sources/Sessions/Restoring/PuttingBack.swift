@@ -44,7 +44,6 @@ struct PuttingBack {
     /// The way back, every session of it fit to be used.
     private struct Way {
         let session: Session
-        let last: SessionRecord
         let plan: RestorePlan
     }
 
@@ -68,13 +67,13 @@ struct PuttingBack {
             throw SessionsError.restoreFailed(
                 session: session.record.name.text, device: path.text, reason: shortage)
         }
-        return Way(
-            session: session, last: route.members.last?.record ?? session.record, plan: plan)
+        return Way(session: session, plan: plan)
     }
 
     /// Of a device that is assembled and that nobody uses.
     func atLastUnmount(_ control: RestoreControl) throws -> PutBackOutcome {
-        guard try stack.isIdle(activation, patience: 1), try stack.isEmpty(activation) else {
+        // udev probes what was exchanged just now.
+        guard try stack.isIdle(activation, patience: 20), try stack.isEmpty(activation) else {
             return .notNow
         }
         let target = try restorer.kernel.open(path.path, .readOnly, exclusive: false)
@@ -89,17 +88,15 @@ struct PuttingBack {
         let verified = try restorer.verified(
             way.plan, for: target, way.session, RestoreRequest(session: name.text), control)
         if policy.isBegun {
-            if try isBack(way, verified, target, control) {
-                guard try stack.isEmpty(activation), try stack.origin(activation)?.openCount == 1
-                else { return .notNow }
-                try registry.change(activation.id) { $0.restorePolicy?.settle(at: $0.chain) }
-                return .isBack(name)
+            guard try isBack(way, verified, target, control) else { throw differs(name) }
+            guard try stack.isEmpty(activation), try stack.origin(activation)?.openCount == 1 else {
+                return .notNow
             }
-            guard way.last.isOfMount else { throw differs(name) }
+            try registry.change(activation.id) { $0.restorePolicy?.settle(at: $0.chain) }
+            return .isBack(name)
         }
         _ = try lifecycle.merger.restore(
-            activation, way.session, verified, holding: target, patience: 3, control)
-        try registry.change(activation.id) { $0.restorePolicy?.isBegun = true }
+            activation, way.session, verified, holding: target, isToBase: true, control)
         return .begun(name)
     }
 

@@ -9,20 +9,23 @@ import SystemPackage
 ///
 /// With none before them there is no first step. Each step can be done again.
 extension Deletion {
-    /// - Throws: `busy`, and what stands against deleting one of them; a pinned one keeps all of them, and is
-    ///   kept from then on like any session.
+    /// A pinned one keeps all of them, as does one that was merged into another round trip's: they are kept from
+    /// then on like any session.
+    ///
+    /// - Throws: `busy`, and what stands against deleting one of them.
     func remove(roundTrip places: ClosedRange<Int>, of chain: String) throws {
         try holding {
             // Also those that are covered already.
             let all = try everySession(of: chain)
             let going = all.filter {
-                places.contains($0.record.index) && places.contains($0.record.places.upperBound)
+                $0.record.index >= places.lowerBound && $0.record.index <= places.upperBound
             }
-            guard let last = going.last, !going.contains(where: \.record.isPinned) else { return }
+            let older = all.last { $0.record.index < places.lowerBound }
+            guard let last = going.last, isWhole(going.map(\.record), places, after: older?.record),
+                !going.contains(where: \.record.isPinned)
+            else { return }
             for session in going { try refuse(session, isBase: true) }
-            if let older = all.last(where: { $0.record.index < places.lowerBound }),
-                places.lowerBound - 1..<places.upperBound ~= older.record.places.upperBound
-            {
+            if let older, older.record.places.upperBound < places.upperBound {
                 try refuseHalfway(older)
                 try catalogue.changeRecord(in: older.directory) { record in
                     record = record.covering(last.record)
@@ -30,6 +33,22 @@ extension Deletion {
             }
             for session in going { try remove(session) }
         }
+    }
+
+    /// Whether sessions are what is there of a round trip, and nothing else: from the one before them on without a
+    /// gap, or what is left where that one covers them already, or where there is none, up to its end.
+    private func isWhole(
+        _ going: [SessionRecord], _ places: ClosedRange<Int>, after older: SessionRecord?
+    ) -> Bool {
+        guard let first = going.first, let last = going.last,
+            last.places.upperBound == places.upperBound
+        else { return false }
+        if let older, older.places.upperBound > places.upperBound { return false }
+        if older?.places.upperBound == places.upperBound { return true }
+        let isContinuous = zip(going, going.dropFirst()).allSatisfy {
+            $0.places.upperBound + 1 == $1.index
+        }
+        return isContinuous && older.map { $0.places.upperBound + 1 == first.index } ?? true
     }
 
     private func everySession(of chain: String) throws -> [Session] {
