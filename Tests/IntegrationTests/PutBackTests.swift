@@ -7,9 +7,9 @@ extension IntegrationTests {
     @Suite struct PutBack {
         private func isBack(_ rig: Rig, _ before: String) async throws {
             try await eventually("it is put back, and no session is left", within: 60) {
-                rig.directories().isEmpty
+                guard rig.directories().isEmpty else { return false }
+                return try await rig.checksum() == before
             }
-            #expect(try await rig.checksum() == before)
             #expect(
                 try await sh("dmsetup table \(quoted(rig.path())) | cut -d' ' -f3")
                     == "snapshot-origin")
@@ -24,19 +24,17 @@ extension IntegrationTests {
                     on: rig, "echo kept > kept; head -c 4M /dev/urandom > large")
                 let before = try await rig.checksum()
                 try await rig.activate(["--restore-at", "unmount"])
-                for _ in 1...2 {
-                    try await rig.mounted(
-                        """
-                        grep -qx kept kept; test ! -e new; rm kept; head -c 6M /dev/urandom > new
-                        dd if=/dev/urandom of=large bs=1M count=4 conv=notrunc oflag=direct 2> /dev/null
-                        """)
-                    try await isBack(rig, before)
-                }
+                try await rig.mounted(
+                    """
+                    grep -qx kept kept; rm kept; head -c 6M /dev/urandom > new
+                    dd if=/dev/urandom of=large bs=1M count=4 conv=notrunc oflag=direct 2> /dev/null
+                    """)
+                try await isBack(rig, before)
                 // One after the other, faster than it can be put back: none is refused.
                 try await sh(
                     """
-                    for i in 1 2 3 4 5 6; do
-                        mount \(rig.path()) \(rig.mountPoint); echo $i > \(rig.mountPoint)/file$i
+                    for i in 1 2 3 4; do
+                        mount \(rig.path()) \(rig.mountPoint); test ! -e \(rig.mountPoint)/new; echo $i > \(rig.mountPoint)/file$i
                         umount \(rig.mountPoint); sleep 0.$i
                     done
                     """)
@@ -104,7 +102,7 @@ extension IntegrationTests {
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 let before = try await rig.checksum()
                 try await rig.activate(["--restore-at", "unmount", "--chunk-size", "4K"])
-                for round in 1...6 {
+                for round in 1...5 {
                     try await sh(
                         """
                         mount \(rig.path()) \(rig.mountPoint)

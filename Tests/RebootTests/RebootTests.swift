@@ -133,6 +133,14 @@ import VirtualMachine
                 """
                 sum /dev/mapper/dmsnap-back.img | cmp - /etc/back && echo put back
                 field '[.[] | select(.device == "/srv/back.img")] | length'
+                dmsnap set /srv/back.img --restore-at unmount > /dev/null
+                due() { grep -q '"isDue" : true' /var/lib/dmsnap/registry.json; }
+                mount /dev/mapper/dmsnap-back.img /srv/back
+                head -c 4M /dev/urandom > /srv/back/file
+                umount /srv/back
+                for i in $(seq 100); do due && break; sleep 0.1; done
+                for i in $(seq 100); do due || break; sleep 0.1; done
+                sum /dev/mapper/dmsnap-back.img | cmp - /etc/back && echo again
                 # Mounted again by fstab, through us, with a session of its own.
                 findmnt -n -o SOURCE /srv/a | cut -c1-22
                 until_state open
@@ -155,7 +163,7 @@ import VirtualMachine
                 """)
             #expect(
                 after.split(separator: "\n") == [
-                    "put back", "0",
+                    "put back", "0", "again",
                     "/dev/mapper/dmsnap-ubd", "true", "1", "whole", "written", "given up",
                     "/dev/mapper/dmsnap-ram.img", "unwritten", "unwritten", "unwritten",
                 ])

@@ -186,6 +186,28 @@ import Testing
         #expect(try kiosk.olderRestores())
     }
 
+    @Test("A mount in the middle that nobody has seen shows in the end, and it is put back again")
+    func unseen() throws {
+        let kiosk = try Kiosk(.unmount)
+        let world = kiosk.world
+        for round in 1...2 {
+            world.kernel.mergeSpeed = 0
+            try kiosk.use()
+            let id = try world.activation().id
+            _ = try world.service().rollOver(id)
+            guard case .begun = try world.service().putBack(id) else {
+                throw Unexpected("no merge")
+            }
+            try world.kernel.mount(world.origin())
+            try world.scribble()
+            try world.kernel.unmount(world.origin())
+            world.kernel.mergeSpeed = 4
+            #expect(try kiosk.settle().count == 2, "\(round)")
+            #expect(try kiosk.device() == kiosk.base)
+            #expect(try world.sessions().count == 1 && kiosk.policy.differences == 0)
+        }
+    }
+
     @Test(
         "After a boot it is what it was before it was mounted, whether it was unmounted or not",
         arguments: [RestoreAt.boot, .unmount], [false, true])

@@ -47,6 +47,7 @@ extension RestorePolicy {
     /// Whether this can be in a registry.
     fileprivate var isPlausible: Bool {
         at != .never && numbers.contains(base.index) && numbers.contains(keep)
+            && numbers.contains(differences)
             && roundTrips.allSatisfy {
                 numbers.contains($0.lowerBound) && numbers.contains($0.upperBound)
             }

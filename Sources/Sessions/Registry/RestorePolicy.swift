@@ -12,6 +12,9 @@ public struct RestorePolicy: Hashable, Sendable, Codable {
     var isDue = false
     /// The kernel puts it back, or has, and nobody has written to it since: it is to be compared.
     var isBegun = false
+    /// How often it was found to be something else when the kernel had put it back: a mount that is over before
+    /// anybody has seen it can come in the middle.
+    var differences = 0
     /// The sessions from a base to the same base again, by their places in its chain, the oldest first: of the
     /// times that can be undone.
     var roundTrips: [ClosedRange<Int>] = []
@@ -42,6 +45,7 @@ public struct RestorePolicy: Hashable, Sendable, Codable {
         guard !ended.isOfRestore else { return }
         isDue = true
         isBegun = false
+        differences = 0
         failure = nil
     }
 
@@ -57,6 +61,7 @@ public struct RestorePolicy: Hashable, Sendable, Codable {
         }
         isDue = false
         isBegun = false
+        differences = 0
         failure = nil
         base = place
     }
@@ -68,6 +73,7 @@ public struct RestorePolicy: Hashable, Sendable, Codable {
         self.session = session
         isDue = false
         isBegun = false
+        differences = 0
         failure = nil
     }
 }

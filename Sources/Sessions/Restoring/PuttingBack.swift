@@ -24,6 +24,9 @@ public enum PutBackOutcome: Sendable {
 /// After a boot, before anybody can have it, it is written as by any restore. What that overwrites is kept first,
 /// as the session that undoes it, so a power cut in the middle leaves a chain as whole as before.
 struct PuttingBack {
+    /// How often it is put back again where it was found to be something else afterwards.
+    private static let mostDifferences = 5
+
     let restorer: Restorer
     let activation: Activation
     let policy: RestorePolicy
@@ -88,12 +91,19 @@ struct PuttingBack {
         let verified = try restorer.verified(
             way.plan, for: target, way.session, RestoreRequest(session: name.text), control)
         if policy.isBegun {
-            guard try isBack(way, verified, target, control) else { throw differs(name) }
+            let isBack = try isBack(way, verified, target, control)
             guard try stack.isEmpty(activation), try stack.origin(activation)?.openCount == 1 else {
                 return .notNow
             }
-            try registry.change(activation.id) { $0.restorePolicy?.settle(at: $0.chain) }
-            return .isBack(name)
+            if isBack {
+                try registry.change(activation.id) { $0.restorePolicy?.settle(at: $0.chain) }
+                return .isBack(name)
+            }
+            guard policy.differences < Self.mostDifferences else { throw differs(name) }
+            try registry.change(activation.id) { current in
+                current.restorePolicy?.isBegun = false
+                current.restorePolicy?.differences += 1
+            }
         }
         _ = try lifecycle.merger.restore(
             activation, way.session, verified, holding: target, isToBase: true, control)
@@ -258,6 +268,7 @@ extension Lifecycle {
     ) throws(SessionsError) -> Activation {
         try registry.change(id) { current in
             current.restorePolicy?.isBegun = false
+            current.restorePolicy?.differences = 0
             current.restorePolicy?.failure = "\(error)"
         }
     }

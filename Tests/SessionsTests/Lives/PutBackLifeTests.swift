@@ -137,8 +137,9 @@ import Testing
                 if chance(1, of: 3) {
                     // One more before the monitor has looked, or in the middle of what it does.
                     if chance(1, of: 2) { _ = try? settle() }
-                    told.append("mount again")
-                    try world.mount()
+                    let isSeen = chance(1, of: 2)
+                    told.append(isSeen ? "mount again" : "mount again, unseen")
+                    if isSeen { try world.mount() } else { try world.kernel.mount(name) }
                     try world.scribble(1)
                     if chance(1, of: 4) { return try boot() }
                     world.kernel.unmount(name)
