@@ -90,7 +90,8 @@ let package = Package(
         .target(
             name: "Monitor",
             dependencies: [
-                "CLinux", "CMount", "Block", "SessionArchive", "Sessions", system, logging,
+                "CLinux", "CMount", "Block", "SessionArchive", "Restore", "Sessions", system,
+                logging,
             ],
             swiftSettings: strict),
         .target(
