@@ -45,9 +45,6 @@ struct SetVerb: ParsableCommand {
             throw ValidationError(
                 "--restore-at never has no base, and keeps nothing: leave those out")
         }
-        if let keep, !(0...1_000_000).contains(keep) {
-            throw ValidationError("--keep \(keep) is not a number from 0 to 1000000")
-        }
     }
 
     func run() throws {

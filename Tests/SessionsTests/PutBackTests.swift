@@ -380,6 +380,30 @@ import Testing
         #expect(try kiosk.device() == kiosk.base)
     }
 
+    @Test(
+        "After maintenance its base is what it is then, though nobody has closed that session yet")
+    func maintained() throws {
+        let kiosk = try Kiosk(.unmount)
+        let service = try kiosk.world.service()
+        try service.set(kiosk.path.string, PolicyChange(restoreAt: .never))
+        try kiosk.use()
+        let changed = try kiosk.device()
+        try service.set(kiosk.path.string, PolicyChange(restoreAt: .unmount))
+        #expect(try kiosk.settle().isEmpty)
+        #expect(try kiosk.device() == changed)
+        try kiosk.use()
+        try service.set(kiosk.path.string, PolicyChange(base: .last))
+        let again = try kiosk.device()
+        #expect(try kiosk.settle().isEmpty)
+        try kiosk.world.mount()
+        try kiosk.world.scribble()
+        // In the middle of a mount it is what it was before that.
+        try service.set(kiosk.path.string, PolicyChange(base: .last))
+        try kiosk.world.kernel.unmount(kiosk.world.origin())
+        try kiosk.settle()
+        #expect(try kiosk.device() == again)
+    }
+
     @Test("What can't be set is refused, and says what can")
     func refused() throws {
         let kiosk = try Kiosk(.unmount)
@@ -394,6 +418,9 @@ import Testing
             try service.set(path, PolicyChange(keep: 2))
         }
         #expect("\(try #require(none))".contains("--restore-at"))
+        #expect(throws: SessionsError.self) {
+            try service.set(path, PolicyChange(restoreAt: .boot, keep: -1))
+        }
         try service.deactivate(path)
         try kiosk.world.activate(kiosk.path)
         let earlier = #expect(throws: SessionsError.self) {

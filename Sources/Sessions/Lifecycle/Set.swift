@@ -1,4 +1,5 @@
 import Block
+import DeviceMapper
 
 /// How a device is to be put back by itself; what isn't said stays.
 public struct PolicyChange: Hashable, Sendable {
@@ -34,6 +35,11 @@ extension Lifecycle {
     func set(_ device: String, _ change: PolicyChange) throws(SessionsError) -> Activation {
         guard let found = try finder.find(device) else { throw .notActivated(device) }
         if found.restoreAt != nil { return try setOverlay(found.id, device, change) }
+        if let keep = change.keep, !(0...1_000_000).contains(keep) {
+            throw .unsuitable(
+                device: device, reason: "\(keep) is no number of times that can be undone")
+        }
+        if change.base == .last || found.restorePolicy == nil { try closeWhatIsOver(found.id) }
         let base = try base(change.base, of: found, device)
         return try registry.change(found.id) { current throws(SessionsError) in
             if change.restoreAt == .never {
@@ -65,6 +71,16 @@ extension Lifecycle {
                 policy.rebase(on: ChainPlace(id: base.chain, index: base.index), base.name)
             }
             current.restorePolicy = policy
+        }
+    }
+
+    /// What the device is now is where its next session begins, when a mount that is over has become one.
+    private func closeWhatIsOver(_ id: String) throws(SessionsError) {
+        try registry.operatingAlone(on: id, pause: { kernel.pause(milliseconds: 100) }) { current in
+            guard let activation = try recover(current), try stack.isLoaded(activation),
+                let origin = try stack.origin(activation), try stack.uses(of: origin.number).isEmpty
+            else { return }
+            _ = try rollOverWhenIdle(activation)
         }
     }
 

@@ -15,6 +15,11 @@ extension PuttingBack {
     /// - Throws: where it must not be assembled now, as what was kept is no session yet.
     func atBoot() throws -> Activation {
         let source = try stack.source(activation).path
+        do {
+            try restorer.kernel.refuseReadOnly(source)
+        } catch {
+            return try lifecycle.noteNotPutBack(activation.id, .from(error))
+        }
         let device = try restorer.kernel.open(source, .readWrite, exclusive: true)
         let way: Way
         let verified: VerifiedPlan
