@@ -35,8 +35,13 @@ extension VerifiedPlan {
     ) throws(RestoreError) -> UnpackedStore {
         let path = store.path
         var durations: [RestorePhase: Duration] = [.verifying: duration]
+        let clock = ContinuousClock()
+        let start = clock.now
         do {
-            durations[.writing] = try write(store, control)
+            try fill(store) { writer throws(RestoreError.Reason) in
+                try write(to: &writer, path, control)
+            }
+            durations[.writing] = start.duration(to: clock.now)
         } catch {
             throw RestoreError(error)
         }
@@ -48,9 +53,11 @@ extension VerifiedPlan {
                 durations: durations))
     }
 
-    private func write(
-        _ store: consuming OwnedDescriptor, _ control: RestoreControl
-    ) throws(RestoreError.Reason) -> Duration {
+    /// Makes an exception store of what `body` appends.
+    private func fill(
+        _ store: consuming OwnedDescriptor,
+        _ body: (inout StoreWriter) throws(RestoreError.Reason) -> Void
+    ) throws(RestoreError.Reason) {
         let path = store.path
         var writer: StoreWriter
         do {
@@ -59,29 +66,28 @@ extension VerifiedPlan {
         } catch {
             throw .unpacking(path, error)
         }
-        let clock = ContinuousClock()
-        let start = clock.now
+        try body(&writer)
+        do {
+            try writer.finish()
+        } catch {
+            throw .unpacking(path, error)
+        }
+    }
+
+    private func write(
+        to writer: inout StoreWriter, _ path: FilePath, _ control: RestoreControl
+    ) throws(RestoreError.Reason) {
         let feed = verification.feed(plan, slots(), settings)
         defer { feed.stop() }
         var progress = control.begin(.writing, total: bytesToWrite)
         while case .ready(_, let slot, _) = feed.next(waits: true) {
             try progress.checkCancelled()
             try checkUnchanged(slot)
-            do throws(ExceptionStoreError) {
-                try append(slot, to: &writer)
-            } catch {
-                throw .unpacking(path, error)
-            }
+            try append(slot, to: &writer, path)
             let length = UInt64(slot.batch.writtenLength)
             feed.release(slot)
             progress.add(length)
         }
-        do {
-            try writer.finish()
-        } catch {
-            throw .unpacking(path, error)
-        }
-        return start.duration(to: clock.now)
     }
 
     /// Writes what a target has now in the places that the plan puts back as an exception store: what undoes
@@ -94,49 +100,33 @@ extension VerifiedPlan {
     public func keep(
         _ target: borrowing OwnedDescriptor, in store: consuming OwnedDescriptor
     ) throws(RestoreError) {
+        let path = store.path
         try plan.checkSize(of: target)
         do {
-            try writePresent(of: target, to: store)
+            try fill(store) { writer throws(RestoreError.Reason) in
+                try read(target, RestoreControl()) { slot throws(RestoreError.Reason) in
+                    try append(slot, to: &writer, path)
+                }
+            }
         } catch {
             throw RestoreError(error)
         }
     }
 
-    private func writePresent(
-        of target: borrowing OwnedDescriptor, to store: consuming OwnedDescriptor
-    ) throws(RestoreError.Reason) {
-        let path = store.path
-        var writer: StoreWriter
-        do {
-            writer = try StoreWriter(
-                store, chunkSize: unpackedChunkSize, exceptions: unpackedChunks)
-        } catch {
-            throw .unpacking(path, error)
-        }
-        try read(target, RestoreControl()) { slot throws(RestoreError.Reason) in
-            do throws(ExceptionStoreError) {
-                try append(slot, to: &writer)
-            } catch {
-                throw .unpacking(path, error)
-            }
-        }
-        do {
-            try writer.finish()
-        } catch {
-            throw .unpacking(path, error)
-        }
-    }
-
     private func append(
-        _ slot: BatchSlot, to writer: inout StoreWriter
-    ) throws(ExceptionStoreError) {
+        _ slot: BatchSlot, to writer: inout StoreWriter, _ path: FilePath
+    ) throws(RestoreError.Reason) {
         let memory = slot.requireMemory()
         var writes: [Batch.Write] = []
         slot.batch.forEachWrite(atMost: .max) { writes.append($0) }
-        for write in writes {
-            try memory.use(write.slot) { bytes throws(ExceptionStoreError) in
-                try writer.append(bytes, at: write.range.lowerBound)
+        do throws(ExceptionStoreError) {
+            for write in writes {
+                try memory.use(write.slot) { bytes throws(ExceptionStoreError) in
+                    try writer.append(bytes, at: write.range.lowerBound)
+                }
             }
+        } catch {
+            throw .unpacking(path, error)
         }
     }
 

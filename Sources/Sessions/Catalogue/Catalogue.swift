@@ -44,8 +44,23 @@ struct Catalogue: Sendable {
     }
 
     private func sessions(in bases: [FilePath]) -> [Result<Session, SessionsError>] {
+        var (found, damaged) = read(in: bases)
+        let merged = Chain.merged(found.map(\.record))
+        if !merged.isEmpty { found.removeAll { merged.contains($0.record.name) } }
+        return damaged.map { .failure($0) } + Chain.inOrder(found, \.record).map { .success($0) }
+    }
+
+    /// Those of a chain that can be read, in their order; also those that others cover, and that are about to go.
+    func everySession(of chain: String) throws(SessionsError) -> [Session] {
+        read(in: try baseDirectories()).found.filter { $0.record.chain == chain }
+            .sorted { $0.record.index < $1.record.index }
+    }
+
+    private func read(
+        in bases: [FilePath]
+    ) -> (found: [Session], damaged: [SessionsError]) {
         var found: [Session] = []
-        var damaged: [Result<Session, SessionsError>] = []
+        var damaged: [SessionsError] = []
         for base in bases {
             for name in (try? Files.list(base)) ?? [] {
                 let directory = base.appending(name)
@@ -55,13 +70,11 @@ struct Catalogue: Sendable {
                 do {
                     found.append(try session(at: directory))
                 } catch {
-                    damaged.append(.failure(error))
+                    damaged.append(error)
                 }
             }
         }
-        let merged = Chain.merged(found.map(\.record))
-        if !merged.isEmpty { found.removeAll { merged.contains($0.record.name) } }
-        return damaged + Chain.inOrder(found, \.record).map { .success($0) }
+        return (found, damaged)
     }
 
     /// The sessions that can be read: a damaged record harms itself alone.

@@ -47,11 +47,7 @@ extension Lifecycle {
     func noteNotPutBack(
         _ id: String, _ error: SessionsError
     ) throws(SessionsError) -> Activation {
-        try registry.change(id) { current in
-            current.restorePolicy?.isBegun = false
-            current.restorePolicy?.differences = 0
-            current.restorePolicy?.failure = "\(error)"
-        }
+        try registry.change(id) { $0.restorePolicy?.fail(error) }
     }
 
     /// Lets the sessions go of the times that nobody is to undo any more.

@@ -43,10 +43,7 @@ public struct RestorePolicy: Hashable, Sendable, Codable {
     /// anybody had seen it.
     mutating func note(_ ended: SessionRecord) {
         guard !ended.isOfRestore else { return }
-        isDue = true
-        isBegun = false
-        differences = 0
-        failure = nil
+        restart(isDue: true)
     }
 
     /// The device's next session is this one in its chain.
@@ -59,10 +56,7 @@ public struct RestorePolicy: Hashable, Sendable, Codable {
         if base.id == place.id, base.index < place.index {
             roundTrips.append(base.index...(place.index - 1))
         }
-        isDue = false
-        isBegun = false
-        differences = 0
-        failure = nil
+        restart(isDue: false)
         base = place
     }
 
@@ -71,7 +65,17 @@ public struct RestorePolicy: Hashable, Sendable, Codable {
         if base.id != place.id { roundTrips = [] }
         base = place
         self.session = session
-        isDue = false
+        restart(isDue: false)
+    }
+
+    /// It was not put back, and is to be still.
+    mutating func fail(_ reason: SessionsError) {
+        restart(isDue: isDue)
+        failure = "\(reason)"
+    }
+
+    private mutating func restart(isDue: Bool) {
+        self.isDue = isDue
         isBegun = false
         differences = 0
         failure = nil

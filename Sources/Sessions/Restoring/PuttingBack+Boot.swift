@@ -42,7 +42,7 @@ extension PuttingBack {
         return try registry.change(activation.id) { current throws(SessionsError) in
             try current.rearm(next, after: outcome, merging: nil)
             if let failure {
-                current.restorePolicy?.failure = "\(failure)"
+                current.restorePolicy?.fail(failure)
             } else {
                 current.restorePolicy?.settle(at: current.chain)
             }

@@ -16,7 +16,7 @@ extension Deletion {
     func remove(roundTrip places: ClosedRange<Int>, of chain: String) throws {
         try holding {
             // Also those that are covered already.
-            let all = try everySession(of: chain)
+            let all = try catalogue.everySession(of: chain)
             let going = all.filter {
                 $0.record.index >= places.lowerBound && $0.record.index <= places.upperBound
             }
@@ -49,16 +49,6 @@ extension Deletion {
             $0.places.upperBound + 1 == $1.index
         }
         return isContinuous && older.map { $0.places.upperBound + 1 == first.index } ?? true
-    }
-
-    private func everySession(of chain: String) throws -> [Session] {
-        try catalogue.baseDirectories().flatMap { base in
-            try Files.list(base).filter { SessionName($0) != nil }.compactMap { name in
-                try? catalogue.session(at: base.appending(name))
-            }
-        }
-        .filter { $0.record.chain == chain }
-        .sorted { $0.record.index < $1.record.index }
     }
 }
 
