@@ -172,12 +172,10 @@ extension Life {
     }
 
     private mutating func checkpoint() throws {
-        guard model.phase == .armed, let machine = machine as? any CheckpointingMachine else {
-            return
-        }
+        guard model.phase == .armed else { return }
         try noteMergesEnd()
         do {
-            try machine.checkpoint()
+            if let seen = try machine.checkpoint() { model.device = seen }
         } catch let refusal as Refusal {
             guard refusal.status == 75, model.isMerging else { throw refusal }
             count(\.refusals)
@@ -188,6 +186,7 @@ extension Life {
         model.exchange()
         if model.isMounted {
             model.store?.isOpen = true
+            if !machine.canReadMounted { model.store?.isUncertain = true }
             count(\.checkpoints)
         }
     }

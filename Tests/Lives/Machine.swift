@@ -1,10 +1,3 @@
-/// A machine on which what a device holds is known also while it is mounted, so that a checkpoint can be
-/// compared with that.
-package protocol CheckpointingMachine: LifeMachine {
-    /// Ends the session of a device that is in use, and begins another.
-    func checkpoint() throws
-}
-
 /// What a life is lived on: dmsnap on a simulated kernel, or on a real one.
 ///
 /// What calls dmsnap throws a `Refusal` if it is refused; any other error fails the life.
@@ -69,6 +62,10 @@ package protocol LifeMachine: AnyObject {
     func unmount() throws
     /// Lets the monitor do what is due, to its end.
     func monitor() throws
+    /// Ends the present session of a device, which may be in use, and begins another.
+    ///
+    /// - Returns: what the device held then, where that can't be known otherwise.
+    func checkpoint() throws -> [UInt8]?
     /// Lets the kernel put back so many chunks of an online restore.
     func merge(_ chunks: Int) throws
     /// Whether an online restore is under way, and not all is back.

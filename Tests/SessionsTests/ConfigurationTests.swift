@@ -70,7 +70,7 @@ import Testing
         #expect(retention.minFree == .bytes(ByteCount(5 << 30)))
         let image = retention.rules(path: "/srv/disk.img", name: "disk.img")
         #expect(image.keepLast == 3 && image.maxSize == .percent(20))
-        #expect(image.keepWithin == 30 * 86400)
+        #expect(image.keepWithin == UInt64(30 * 86400))
         let disk = retention.rules(path: "/dev/sda1", name: "sda1")
         #expect(disk.keepLast == 20 && disk.keepWithin == 14 * 86400 && disk.maxSize == nil)
         #expect(retention.rules(path: "/dev/sdb", name: "sdb") == retention.rules)

@@ -167,6 +167,18 @@ final class RealMachine: LifeMachine {
         try stopMonitor()
     }
 
+    /// What is mounted is read-only meanwhile, so that what is read is what the session begins with.
+    func checkpoint() throws -> [UInt8]? {
+        guard isMounted else {
+            _ = try asked("checkpoint \(device)")
+            return nil
+        }
+        try Shell.must("mount -o remount,ro \(mountPoint)")
+        defer { _ = try? Shell.must("mount -o remount,rw \(mountPoint)") }
+        _ = try asked("checkpoint \(device)")
+        return try contents()
+    }
+
     func restore(
         _ session: ListedSession, _ way: RestoreWay, copy: [UInt8]?
     ) throws -> RestoreResult {

@@ -9,9 +9,9 @@ import WriteLog
 struct Aftermath {
     let recording: Recording
     let cut: PowerCut
-    /// Sessions that were restored, byte for byte.
+    /// Sessions that were restored, devices that were put back, and overlays that showed what they had, byte for byte.
     private(set) var restored = 0
-    /// Sessions that should have been there and weren't, or weren't restored, or not to what they say.
+    /// What should have been there and wasn't, or wasn't restored, or not to what it says.
     private(set) var lost = 0
     /// What was wrong, one line each.
     private(set) var problems: [String] = []
@@ -24,160 +24,30 @@ struct Aftermath {
     /// - Parameter image: the whole disk's bytes after the cut.
     mutating func run(_ image: [UInt8]) async throws {
         try CutDisk.write(image)
-        try CutDisk.mount()
+        try await CutDisk.mount(mayRepair: cut.inFlight == .torn)
         let before = Array(image[CutDisk.Slice.origin.range])
         let known = try RegistryFile.activation()
         let output = try await Dmsnap.call(["assemble"])
         if output.status != 0 || !output.err.isEmpty {
             problem("assemble ended with \(output.status): \(output.err)\(output.out)")
         }
-        let device = try await settled(before, known)
-        let sessions = try await list()
-        let listed = Set(sessions.map(\.key))
-        for key in recording.closed(at: cut.point).subtracting(listed) {
-            lose("the session of store \(key), which had been closed, isn't there")
-        }
-        if let now, !listed.contains(now), try !isWithoutWrites(before, now) {
-            lose("the device was written, and store \(now) became no session")
-        }
-        // Each one by itself, to a copy of the device.
-        for session in sessions {
-            try Files.replace(Self.copy, with: device)
-            try await restore(session, truth(of: session, before, known), to: Self.copy)
-        }
-        // Through the device itself the one that takes all the others.
-        if let oldest = sessions.first {
-            try await restore(oldest, truth(of: oldest, before, known))
+        switch recording.truth.use {
+        case .captured, .putBack: try await judgeSessions(before, known)
+        case .overlaid: try await judgeOverlay(before)
         }
         try judgeRest()
     }
 
-    private mutating func problem(_ text: String) {
+    mutating func problem(_ text: String) {
         problems.append("\(cut): \(text)")
     }
 
-    private mutating func lose(_ text: String) {
+    mutating func lose(_ text: String) {
         lost += 1
         problem(text)
     }
 
-    /// The store that captured when the power went, as far as is known.
-    private var now: StoreKey? {
-        switch recording.mark(at: cut.point) {
-        case .armed(let key), .mounted(let key): key
-        case .deactivated, .deleting, nil: nil
-        }
-    }
-
-    /// Whether the device is as it was when this store was armed, or the next one, which may have been.
-    private func isWithoutWrites(_ device: [UInt8], _ key: StoreKey) throws -> Bool {
-        let next = StoreKey(activation: key.activation, store: key.store + 1)
-        return try device == recording.image(of: key) || device == recording.image(of: next)
-    }
-
-    /// What a session goes back to; nil if nobody knows. The store that was armed after the cut, to
-    /// keep what the rest of an online restore overwrites, goes back to what the cut left.
-    private func truth(
-        of session: SessionFile, _ before: [UInt8], _ known: RegistryFile.Activation?
-    ) throws -> [UInt8]? {
-        if let known, known.state.merge != nil, session.key.activation == known.id,
-            session.key.store == known.key.store + 1
-        {
-            return before
-        }
-        return try recording.image(of: session.key)
-    }
-
-    /// Assembling writes nothing to the device; but an online restore goes on, comes to its end, and is
-    /// made a session.
-    ///
-    /// - Returns: what the device then holds.
-    private mutating func settled(
-        _ before: [UInt8], _ known: RegistryFile.Activation?
-    ) async throws -> [UInt8] {
-        let node = CutDisk.Slice.origin.node
-        guard let known, let merge = known.state.merge else {
-            let device = try CutDisk.contents(node)
-            if device != before { problem("the device was changed by assembling it") }
-            return device
-        }
-        try await eventually("the online restore ends", within: 60) {
-            try RegistryFile.activation()?.state.merge == nil
-        }
-        let device = try CutDisk.contents(node)
-        if device != before {
-            // Assembling armed one store; another one comes when what merging overwrote is a session.
-            try await eventually("what undoes the online restore is a session", within: 60) {
-                guard let state = try RegistryFile.activation()?.state else { return false }
-                return state.name == "armed" && state.store.number >= known.key.store + 2
-            }
-        }
-        guard case .armed = recording.mark(at: cut.point) else { return device }
-        let goal = try recording.image(of: SessionFile(merge.session).key)
-        if device != goal, merge.isRunning || device != before {
-            problem("the online restore that was cut short ended in something else")
-        }
-        return device
-    }
-
-    /// The sessions as the program lists them, the oldest first.
-    private mutating func list() async throws -> [SessionFile] {
-        struct Listed: Decodable {
-            let name: String
-        }
-        let output = try await Dmsnap.call(["sessions", "--json"])
-        if output.status != 0 || !output.err.isEmpty {
-            problem("sessions ended with \(output.status): \(output.err)")
-        }
-        let listed = try JSONDecoder().decode([Listed].self, from: Data(output.out.utf8))
-        return try listed.map { try SessionFile($0.name) }
-    }
-
-    /// In memory.
-    private static let copy: FilePath = "/dev/shm/cut-copy"
-
-    /// - Parameter copy: a copy of the device; nil for the device.
-    private mutating func restore(
-        _ session: SessionFile, _ truth: [UInt8]?, to copy: FilePath? = nil
-    ) async throws {
-        let what =
-            "session \(session.name) of store \(session.key)"
-            + (copy == nil ? "" : ", to a copy,")
-        let output = try await Dmsnap.call(
-            ["restore", "--session", session.name] + (copy.map { ["--device", $0.string] } ?? []))
-        if session.continues != nil {
-            if output.status != 65 || !output.err.contains("begins in the middle of a restore") {
-                problem("\(what) begins in no state of the device, and: \(output.err)\(output.out)")
-            }
-            return
-        }
-        guard let truth else {
-            lose("\(what) is of a store that nobody armed")
-            return
-        }
-        if output.status == 66, recording.deleting(at: cut.point).contains(session.key),
-            !Files.exists(session.directory)
-        {
-            return  // The monitor has gone on with deleting it since the list was made.
-        }
-        guard output.status == 0 else {
-            lose("\(what) isn't restored (\(output.status)): \(output.err)\(output.out)")
-            return
-        }
-        let device =
-            try copy.map { copy throws in
-                try Files.read(copy, limit: truth.count)
-            } ?? CutDisk.contents(CutDisk.Slice.origin.node)
-        guard device == truth else {
-            let first = zip(device, truth).enumerated().first { $1.0 != $1.1 }?.offset ?? -1
-            let count = zip(device, truth).count { $0 != $1 }
-            lose(
-                "\(what) was restored to something else, \(count) bytes from \(first) on, and: "
-                    + output.out)
-            return
-        }
-        restored += 1
-    }
+    mutating func countExact() { restored += 1 }
 
     /// Nothing is left suspended, and no store is left that is nobody's.
     private mutating func judgeRest() throws {

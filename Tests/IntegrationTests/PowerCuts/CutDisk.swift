@@ -116,13 +116,34 @@ enum CutDisk {
     // MARK: As after a boot, and back
 
     /// Mounts what a boot would. Journals are replayed.
-    static func mount() throws {
+    ///
+    /// - Parameter mayRepair: whether somebody puts a file system right whose superblock a write has torn, so that
+    ///   its checksum is wrong: no system mounts it before.
+    static func mount(mayRepair: Bool) async throws {
         for (slice, place) in [(Slice.registry, registry), (.sessions, sessions)] {
-            guard unsafe Glibc.mount(slice.node.string, place.string, "ext4", 0, nil) == 0 else {
+            if try mount(slice, place) { continue }
+            guard mayRepair else {
                 throw SystemError(
-                    operation: "mount", path: slice.node.string, errno: Errno(rawValue: errno))
+                    operation: "mount", path: slice.node.string, errno: Errno(rawValue: EUCLEAN))
+            }
+            // 1: what was wrong is right now.
+            try await sh("e2fsck -fy \(slice.node) || [ $? = 1 ]")
+            guard try mount(slice, place) else {
+                throw SystemError(
+                    operation: "mount after e2fsck", path: slice.node.string,
+                    errno: Errno(rawValue: EUCLEAN))
             }
         }
+    }
+
+    /// - Returns: false for a file system that is to be put right first.
+    private static func mount(_ slice: Slice, _ place: FilePath) throws -> Bool {
+        if unsafe Glibc.mount(slice.node.string, place.string, "ext4", 0, nil) == 0 { return true }
+        let reason = Errno(rawValue: errno)
+        guard [EUCLEAN, EBADMSG].contains(reason.rawValue) else {
+            throw SystemError(operation: "mount", path: slice.node.string, errno: reason)
+        }
+        return false
     }
 
     /// Takes away all that dmsnap made in memory, as the end of power does: processes, tables, loop

@@ -68,7 +68,7 @@ extension IntegrationTests {
 
         private func recording() async throws -> Recording {
             let kept = environment["DMSNAP_RECORDING"].map { FilePath($0) }
-            if let kept, Files.exists(Recording.sessions(in: kept)) {
+            if let kept, Files.exists(Recording.truth(in: kept)) {
                 say("the recording in \(kept)")
                 return try Recording(kept)
             }

@@ -24,6 +24,8 @@ struct Recording {
         case deleting(StoreKey)
         /// The device is not activated any more.
         case deactivated
+        /// It is under an overlay.
+        case over(Over)
 
         var description: String {
             switch self {
@@ -31,6 +33,7 @@ struct Recording {
             case .mounted(let key): "mounted:\(key.activation):\(key.store)"
             case .deleting(let key): "deleting:\(key.activation):\(key.store)"
             case .deactivated: "deactivated"
+            case .over(let over): over.description
             }
         }
 
@@ -38,6 +41,13 @@ struct Recording {
             let words = text.split(separator: ":")
             if words == ["deactivated"] {
                 self = .deactivated
+                return
+            }
+            if words.first == "over" {
+                self = .over(
+                    Over(
+                        device: Int(words[1]),
+                        shown: words.dropFirst(2).compactMap { Int($0) }))
                 return
             }
             guard words.count == 3, let store = Int(words[2]) else { return nil }
@@ -51,19 +61,43 @@ struct Recording {
         }
     }
 
-    /// Where its files are: `base`, `log`, `sessions.json`, and `image-…` for each store.
+    /// What a device under an overlay is, by the numbers of what was shown once.
+    struct Over: Hashable, CustomStringConvertible {
+        /// What is on it; nil while it is neither the one nor the other.
+        let device: Int?
+        /// What may be shown after a boot; nothing for what nobody knows.
+        let shown: [Int]
+
+        var description: String {
+            (["over", device.map(String.init) ?? "?"] + shown.map(String.init))
+                .joined(separator: ":")
+        }
+    }
+
+    /// What isn't in the log.
+    struct Truth: Codable {
+        let use: Use
+        /// The stores that became sessions, without those that were deleted.
+        let sessions: Set<StoreKey>
+    }
+
+    /// Where its files are: `base`, `log`, `truth.json`, and `image-…` for each store, or `shown-…`.
     let directory: FilePath
     let log: WriteLog
-    /// The stores that became sessions, without those that were deleted.
-    let sessions: Set<StoreKey>
+    let truth: Truth
 
     static func base(in directory: FilePath) -> FilePath { directory.appending("base") }
     static func log(in directory: FilePath) -> FilePath { directory.appending("log") }
-    static func sessions(in directory: FilePath) -> FilePath {
-        directory.appending("sessions.json")
-    }
+    static func truth(in directory: FilePath) -> FilePath { directory.appending("truth.json") }
     static func image(of key: StoreKey, in directory: FilePath) -> FilePath {
         directory.appending("image-\(key)")
+    }
+    /// The same, by the place in its chain that the store's session has.
+    static func image(at place: RegistryFile.Place, in directory: FilePath) -> FilePath {
+        directory.appending("place-\(place.id)-\(place.index)")
+    }
+    static func shown(_ number: Int, in directory: FilePath) -> FilePath {
+        directory.appending("shown-\(number)")
     }
 
     /// Reads a recording that is complete.
@@ -72,8 +106,8 @@ struct Recording {
         log = try WriteLog(
             of: OwnedDescriptor.open(Self.log(in: directory), .readOnly),
             deviceSize: UInt64(CutDisk.size << 20))
-        sessions = try JSONDecoder().decode(
-            Set<StoreKey>.self, from: Data(Files.read(Self.sessions(in: directory))))
+        truth = try JSONDecoder().decode(
+            Truth.self, from: Data(Files.read(Self.truth(in: directory))))
     }
 
     /// A replay from the log's beginning.
@@ -86,7 +120,20 @@ struct Recording {
 
     /// What the device held when this store was armed; nil for a store that was armed after a cut.
     func image(of key: StoreKey) throws -> [UInt8]? {
-        let path = Self.image(of: key, in: directory)
+        try contents(Self.image(of: key, in: directory))
+    }
+
+    /// What the device is put back to; nil for a place that nothing was kept of.
+    func image(at place: RegistryFile.Place) throws -> [UInt8]? {
+        try contents(Self.image(at: place, in: directory))
+    }
+
+    /// What a device under an overlay showed once.
+    func shown(_ number: Int) throws -> [UInt8]? {
+        try contents(Self.shown(number, in: directory))
+    }
+
+    private func contents(_ path: FilePath) throws -> [UInt8]? {
         guard Files.exists(path) else { return nil }
         return try Files.read(path, limit: CutDisk.Slice.origin.size << 20)
     }
@@ -109,6 +156,11 @@ struct Recording {
         }
     }
 
+    /// What a device under an overlay is then.
+    func over(at entry: Int) -> Over? {
+        if case .over(let over) = mark(at: entry) { over } else { nil }
+    }
+
     private func marks(at entry: Int) -> [Mark] {
         log.entries[...entry].compactMap { $0.mark.flatMap { Mark($0) } }
     }
@@ -125,10 +177,10 @@ struct Recording {
     func closed(at entry: Int) -> Set<StoreKey> {
         let closed: Set<StoreKey> =
             switch mark(at: entry) {
-            case nil, .deleting: []
-            case .deactivated: sessions
+            case nil, .deleting, .over: []
+            case .deactivated: truth.sessions
             case .armed(let now), .mounted(let now):
-                sessions.filter { $0.activation != now.activation || $0.store < now.store }
+                truth.sessions.filter { $0.activation != now.activation || $0.store < now.store }
             }
         return closed.subtracting(deleting(at: entry))
     }

@@ -5,12 +5,35 @@ import SystemPackage
 /// As much of registry.json as a power cut is judged by.
 struct RegistryFile: Decodable {
     struct Activation: Decodable {
+        struct Policy: Decodable {
+            let base: Place
+            let keep: Int
+            let isDue: Bool
+            let roundTrips: [[Int]]
+        }
+
         let id: String
         let name: String
+        let path: String
+        let chain: Place
         let state: State
+        let restorePolicy: Policy?
 
         var key: StoreKey { StoreKey(activation: id, store: state.store.number) }
         var origin: FilePath { FilePath("/dev/mapper/dmsnap-\(name)") }
+
+        /// Whether it is what it is put back to, and no session is about to go.
+        var isBack: Bool {
+            guard let restorePolicy else { return true }
+            return state.name == "armed" && !restorePolicy.isDue
+                && restorePolicy.roundTrips.count <= restorePolicy.keep
+        }
+    }
+
+    /// A place in a chain.
+    struct Place: Decodable {
+        let id: String
+        let index: Int
     }
 
     struct State: Decodable {
@@ -27,6 +50,8 @@ struct RegistryFile: Decodable {
         let store: Store
         let session: String?
         let merge: Merge?
+        /// What is written over the device was begun to be written to it.
+        let committing: Bool?
     }
 
     let activations: [Activation]

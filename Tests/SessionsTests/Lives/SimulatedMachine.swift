@@ -10,7 +10,7 @@ import SystemPackage
 @testable import Sessions
 
 /// A life's machine with a simulated kernel: what dmsnap does is called, and can die at every step.
-final class SimulatedMachine: CheckpointingMachine {
+final class SimulatedMachine: LifeMachine {
     static let sizes = History.Sizes(
         device: (6 << 10)...(48 << 10), chunks: [512, 1024, 2048, 4096])
 
@@ -181,8 +181,9 @@ final class SimulatedMachine: CheckpointingMachine {
             undo: outcome.undo?.text)
     }
 
-    func checkpoint() throws {
+    func checkpoint() throws -> [UInt8]? {
         try asked { _ = try world.service().checkpoint(path.string) }
+        return nil
     }
 
     func copied() throws -> [UInt8] { try world.kernel.bytes(of: copy) }
