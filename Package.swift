@@ -240,7 +240,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Block", "ExceptionStore", "StoreTesting", "WriteLog", "Lives", system, subprocess,
+                "CXxhash", "Block", "ExceptionStore", "StoreTesting", "WriteLog", "Lives", system,
+                subprocess,
             ],
             exclude: ["client.c", "cycle.c", "terminal.py"],
             swiftSettings: unoptimized),

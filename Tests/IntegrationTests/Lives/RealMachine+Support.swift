@@ -1,4 +1,5 @@
 import Block
+import CXxhash
 import FoundationEssentials
 import Glibc
 import Lives
@@ -78,20 +79,20 @@ enum Digest {
     static func of(_ path: FilePath, _ size: UInt64) throws -> [UInt8] {
         let file = try OwnedDescriptor.open(path, .readOnly)
         if try FileStatus(path).kind == .blockDevice { try file.dropCache() }
-        var first: UInt64 = 0xcbf2_9ce4_8422_2325
-        var second: UInt64 = 0x9e37_79b9_7f4a_7c15
+        // Of two seeds.
+        var hashes: [UInt64] = [1, 2]
         var offset: UInt64 = 0
         while offset < size {
             let bytes = try file.read(count: Int(min(1 << 20, size - offset)), at: offset)
-            for byte in bytes {
-                first = (first ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
-                second = (second ^ UInt64(byte)) &* 0xd6e8_feb8_6659_fd93
+            for index in hashes.indices {
+                hashes[index] = unsafe bytes.withUnsafeBytes { buffer in
+                    unsafe cxxhash_xxh3(buffer.baseAddress, buffer.count, hashes[index])
+                }
             }
             offset += UInt64(bytes.count)
         }
         try file.close()
-        return [first, second].flatMap { number in
-            (0..<8).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) }
+        return hashes.flatMap { hash in (0..<8).map { UInt8(truncatingIfNeeded: hash >> ($0 * 8)) }
         }
     }
 }

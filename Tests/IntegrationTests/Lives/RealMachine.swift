@@ -36,7 +36,7 @@ final class RealMachine: LifeMachine {
     }
 
     static let sizes = History.Sizes(
-        device: (32 << 20)...(64 << 20), chunks: [4096, 16384, 65536])
+        device: (24 << 20)...(32 << 20), chunks: [4096, 16384, 65536])
 
     let capturesChangesOnly = false
     let canReadMounted = false
