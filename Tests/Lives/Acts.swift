@@ -139,7 +139,12 @@ extension Life {
         switch step.act {
         case .mount:
             guard !model.isMounted else { return }
-            try machine.mount()
+            guard try machine.mount() else {
+                // A file system that can't be mounted may have been written by the attempt.
+                model.store?.isUncertain = true
+                model.device = try machine.contents()
+                return
+            }
             model.isMounted = true
             model.store?.isOpen = true
             // A real file system writes as it is mounted, more often than not.

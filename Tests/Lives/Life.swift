@@ -105,7 +105,8 @@ package struct Life {
     }
 
     mutating func tryOnCopy(_ session: Model.Known) throws {
-        let verdict = model.verdict(session, target: model.device, accepting: false)
+        let verdict = model.verdict(
+            session, target: model.device, accepting: false, comparesAll: machine.comparesAll)
         do {
             let result = try machine.restore(session.listed, .plain, copy: model.device)
             try judge(session, verdict, result, gave: machine.copied(), on: "a copy")

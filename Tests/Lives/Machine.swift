@@ -8,6 +8,8 @@ package protocol LifeMachine: AnyObject {
     var canReadMounted: Bool { get }
     /// Whether archives are made by a monitor that does all else that is due as well.
     var archivesWithMonitor: Bool { get }
+    /// Whether a comparison finds every difference, where it takes samples of a larger device.
+    var comparesAll: Bool { get }
     /// Whether `min-free` can be chosen to the byte, and pruned as the monitor does by itself.
     var knowsRoom: Bool { get }
     /// What a reader of the device gets. Nobody may have it mounted.
@@ -51,7 +53,9 @@ package protocol LifeMachine: AnyObject {
     func activatedPath() throws -> String?
 
     /// Mounts it, and waits until its session is open.
-    func mount() throws
+    ///
+    /// - Returns: false if there is no file system to be mounted, after a restore that an option has forced.
+    func mount() throws -> Bool
     /// Writes to it, mounted or not; what is written the number says.
     func write(_ number: Int) throws
     /// Makes what was written durable.
@@ -137,6 +141,8 @@ package struct Refusal: Error, CustomStringConvertible {
 package struct RestoreResult {
     /// It says that the device is what it was.
     package let isProven: Bool
+    /// It says so on a condition: that nothing wrote to it where that isn't seen.
+    package let isConditional: Bool
     /// The kernel goes on with it.
     package let isOnline: Bool
     /// It was done to the session's own device, by its name.
@@ -145,8 +151,11 @@ package struct RestoreResult {
     package let undo: String?
 
     /// A restore that said this.
-    package init(isProven: Bool, isOnline: Bool, isOwn: Bool, undo: String?) {
+    package init(
+        isProven: Bool, isConditional: Bool, isOnline: Bool, isOwn: Bool, undo: String?
+    ) {
         self.undo = undo
+        self.isConditional = isConditional
         self.isProven = isProven
         self.isOnline = isOnline
         self.isOwn = isOwn

@@ -46,7 +46,9 @@ extension Life {
         guard let place = try machine.place() else { throw fail("it is not activated") }
         model.position = ChainPosition(
             chain: place.chain, index: place.index - (undo == nil ? 0 : 1))
-        let verdict = model.verdict(session, target: nil, accepting: way == .acceptingWrites)
+        let verdict = model.verdict(
+            session, target: nil, accepting: way == .acceptingWrites,
+            comparesAll: machine.comparesAll)
         switch outcome {
         case .failure(let refusal):
             try judge(session, verdict, refusal, on: "the device")
@@ -92,7 +94,9 @@ extension Life {
             count(\.refusals)
             return
         }
-        let verdict = model.verdict(session, target: before, accepting: way == .acceptingWrites)
+        let verdict = model.verdict(
+            session, target: before, accepting: way == .acceptingWrites,
+            comparesAll: machine.comparesAll)
         switch outcome {
         case .failure(let refusal):
             try judge(session, verdict, refusal, on: "the device")
@@ -139,7 +143,7 @@ extension Life {
             throw fail("\(name) is restored to \(what), and must be refused")
         }
         let isExact = now == session.begin
-        if result.isProven, !isExact {
+        if result.isProven, !result.isConditional || machine.comparesAll, !isExact {
             throw fail("\(name) is restored to \(what), and gives something else")
         }
         if !isExact || !result.isProven, !verdict.isLifted, !verdict.isDoubtful {

@@ -16,9 +16,11 @@ extension Model {
     ///
     /// - Parameters:
     ///   - target: what the device holds, where it isn't the activated one: nothing captures there.
+    ///   - comparesAll: whether what the target holds is seen in every byte.
     ///   - excluding: a session that the restore itself has made.
     func verdict(
-        _ session: Known, target: [UInt8]?, accepting: Bool, excluding: String? = nil
+        _ session: Known, target: [UInt8]?, accepting: Bool, comparesAll: Bool,
+        excluding: String? = nil
     ) -> Verdict {
         var verdict = Verdict()
         let place = session.listed.position
@@ -49,9 +51,22 @@ extension Model {
             verdict.mayGoOn = true
             verdict.isLifted = accepting
         }
+        if let target, members.last?.isEndUncertain != true, members.last?.end != target {
+            // It is found, but where samples may miss it.
+            if comparesAll { return obstructed(verdict, accepting) }
+            verdict.isDoubtful = true
+            verdict.isLifted = accepting
+            verdict.mayGoOn = verdict.refusals.isEmpty || verdict.mayGoOn
+            verdict.refusals.insert(65)
+        }
         guard isObstructed(session, members, target: target, excluding: excluding) else {
             return verdict
         }
+        return obstructed(verdict, accepting)
+    }
+
+    private func obstructed(_ verdict: Verdict, _ accepting: Bool) -> Verdict {
+        var verdict = verdict
         if accepting {
             verdict.isLifted = true
         } else {
@@ -73,9 +88,7 @@ extension Model {
         }) {
             return true
         }
-        if let target {
-            return members.last?.isEndUncertain != true && members.last?.end != target
-        }
+        guard target == nil else { return false }
         guard let position, position.chain == session.listed.position.chain else { return true }
         let own = sessions.contains { $0.listed.name == excluding } ? 1 : 0
         return (places.last?.upperBound ?? 0) + 1 != position.index - own

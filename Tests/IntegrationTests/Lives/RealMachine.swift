@@ -42,6 +42,7 @@ final class RealMachine: LifeMachine {
     let canReadMounted = false
     let archivesWithMonitor = true
     let knowsRoom = false
+    let comparesAll = false
     let fileSystem: FileSystem
     let directory: FilePath
     private let image: FilePath
@@ -53,6 +54,8 @@ final class RealMachine: LifeMachine {
     /// Whole sectors, in bytes: what is behind them in an image no device has.
     private let size: UInt64
     private var isMounted = false
+    /// A restore was done that left something else than there ever was.
+    private var wasForced = false
     /// Milliseconds after which the next command that deletes is killed.
     var killsAfter: Int?
     /// Whether it was.
@@ -192,6 +195,7 @@ final class RealMachine: LifeMachine {
             arguments += " --device \(directory)/copy"
         }
         let output = try Shell.call("dmsnap \(arguments)")
+        if way == .acceptingWrites, copy == nil { wasForced = true }
         let words = output.out.split(whereSeparator: \.isWhitespace)
         let wasDone = output.out.contains("put back") || output.out.contains("to put back")
         guard output.status == 0 || output.status == 65 && wasDone else {
@@ -199,7 +203,8 @@ final class RealMachine: LifeMachine {
         }
         return RestoreResult(
             isProven: output.status == 0 && !output.out.contains("where that could be compared"),
-            isOnline: way == .online, isOwn: copy == nil,
+            isConditional: output.out.contains("provided that"), isOnline: way == .online,
+            isOwn: copy == nil,
             undo: output.out.contains("To undo it:") ? words.last.map(String.init) : nil)
     }
 
@@ -248,22 +253,28 @@ final class RealMachine: LifeMachine {
 
     func stopMonitor() throws {
         try wait("the monitor holds no lock") {
-            let running = Monitors.running
-            for process in running { kill(process, SIGSTOP) }
+            // What udev's rule runs goes on: it waits for that.
+            let monitors = Machine.monitors.compactMap { pid_t($0) }
+            for process in monitors { kill(process, SIGSTOP) }
             // With a lock of it a verb would wait for ever.
-            if try !running.contains(where: Monitors.holdsLock) { return true }
-            for process in running { kill(process, SIGCONT) }
+            if try !monitors.contains(where: Monitors.holdsLock) { return true }
+            for process in monitors { kill(process, SIGCONT) }
             return false
         }
     }
 
     // MARK: What users do
 
-    func mount() throws {
-        guard let activation = try activation() else { return }
-        try Shell.must("mount \(activation.origin) \(mountPoint)")
+    func mount() throws -> Bool {
+        guard let activation = try activation() else { return false }
+        let output = try Shell.call("mount \(activation.origin) \(mountPoint)")
+        guard output.status == 0 else {
+            guard wasForced else { throw Shell.Failure(description: "mount: \(output.err)") }
+            return false
+        }
         isMounted = true
         try monitor()
+        return true
     }
 
     /// Files in a mount, as many programs do; or, outside of one, what a check writes.

@@ -18,6 +18,7 @@ final class SimulatedMachine: LifeMachine {
     let canReadMounted = true
     let archivesWithMonitor = false
     let knowsRoom = true
+    let comparesAll = true
     let world: World
     private var path: FilePath
     private let isImage: Bool
@@ -177,7 +178,8 @@ final class SimulatedMachine: LifeMachine {
         }
         let outcome = try asked { try world.service().restore(request) }
         return RestoreResult(
-            isProven: outcome.isProven, isOnline: outcome.isOnline, isOwn: isOwn,
+            isProven: outcome.isProven, isConditional: !outcome.conditions.isEmpty,
+            isOnline: outcome.isOnline, isOwn: isOwn,
             undo: outcome.undo?.text)
     }
 
@@ -227,7 +229,10 @@ final class SimulatedMachine: LifeMachine {
 
     // MARK: What users do
 
-    func mount() throws { _ = try world.mount() }
+    func mount() throws -> Bool {
+        _ = try world.mount()
+        return true
+    }
 
     func write(_ number: Int) throws {
         for part in parts(number) {
