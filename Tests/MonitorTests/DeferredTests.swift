@@ -96,12 +96,13 @@ import Testing
         let chunk = try ChunkSize(parsing: "4K")
         guard
             case .waits = try world.service().activateWhenUnmounted(
-                disk.string, .init(chunkSize: chunk))
+                disk.string, .init(putBackAt: .unmount, keep: 2, chunkSize: chunk))
         else { throw Unexpected("no use") }
         let watcher = try Watcher(world)
         watcher.look()
         #expect(world.kernel.remains == [])
         #expect(try world.service().status().map(\.state) == [.waiting])
+        #expect(try world.service().status().map(\.keep) == [2])
         #expect(try world.service().status(disk.string).first?.captured == false)
         // A monitor that nothing else needs goes on.
         #expect(try world.service().observer.ifNothingIsActivated {} == false)
@@ -110,6 +111,7 @@ import Testing
         #expect(said(watcher, "activated"))
         #expect(try world.service().status().map(\.state) == [.armed])
         #expect(try world.activation().chunkSize.bytes == 4096)
+        #expect(try world.activation().restorePolicy?.keep == 2)
         #expect(try world.faults() == [])
     }
 

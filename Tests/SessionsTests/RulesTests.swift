@@ -35,18 +35,24 @@ import Testing
             path = "/dev/sr0"
             mode = "overlay"
             store = "ram"
+            [[device]]
+            path = "/dev/sdz"
+            restore-at = "unmount"
+            keep = 3
             [restore]
             read-back = false
             """
         ).devices
         #expect(
             rules.map(\.description) == [
-                "UUID=6b1b1f3c", "/srv/disk.img", "LABEL=data", "/dev/sr0",
+                "UUID=6b1b1f3c", "/srv/disk.img", "LABEL=data", "/dev/sr0", "/dev/sdz",
             ])
         #expect(
             rules.map(\.request.mode) == [
-                .overlay(.boot), .capture, .overlay(.never), .overlay(.boot),
+                .overlay(.boot), .capture, .overlay(.never), .overlay(.boot), .capture,
             ])
+        #expect(rules[4].request.putBackAt == .unmount)
+        #expect(rules.map(\.request.keep) == [nil, nil, nil, nil, 3])
         #expect(rules[1].request.chunkSize?.bytes == ByteCount(4096))
         #expect(rules[1].request.place == .directory("/var/snapshot"))
         #expect(rules[3].request.place == .memory)
@@ -74,6 +80,16 @@ import Testing
             (
                 "[[device]]\npath = \"/a\"\nmode = \"overlay\"\nrestore-at = \"x\"",
                 "restore-at is not"
+            ),
+            ("[[device]]\npath = \"/a\"\nkeep = 1", "goes with restore-at"),
+            ("[[device]]\npath = \"/a\"\nrestore-at = \"boot\"\nkeep = -1", "no number of times"),
+            (
+                "[[device]]\npath = \"/a\"\nrestore-at = \"boot\"\nkeep = \"1\"",
+                "no number of times"
+            ),
+            (
+                "[[device]]\npath = \"/a\"\nmode = \"overlay\"\nrestore-at = \"boot\"\nkeep = 1",
+                "without an overlay"
             ),
             ("[[device]]\npath = \"/a\"\n[[device]]\npath = \"/a\"", "two [[device]] sections"),
             ("[device]\npath = \"/a\"", "is [[device]]"),
@@ -116,6 +132,30 @@ import Testing
         try world.service().set(disk.string, PolicyChange(restoreAt: .never))
         guard case .changed(let changed) = try apply() else { throw Unexpected("no change") }
         #expect(changed.restoreAt == .boot)
+        #expect(try world.faults() == [])
+    }
+
+    @Test("One that is put back by itself keeps as many times as its section says")
+    func keeping() throws {
+        let world = try world("")
+        let disk = try world.disk()
+        func apply(_ keep: String) throws -> RuleOutcome {
+            let text = "[[device]]\npath = \"\(disk)\"\nrestore-at = \"unmount\"\n\(keep)\n"
+            try Files.replace(world.layout.configuration, with: Array(text.utf8))
+            let service = try world.service()
+            return try service.apply(#require(service.rules().first))
+        }
+        guard case .activated(let made) = try apply("keep = 2") else {
+            throw Unexpected("no activation")
+        }
+        #expect(made.restorePolicy?.keep == 2)
+        guard case .alreadySo = try apply("keep = 2") else { throw Unexpected("it was changed") }
+        // What isn't said stays.
+        guard case .alreadySo = try apply("") else { throw Unexpected("it was changed") }
+        guard case .changed(let changed) = try apply("keep = 0") else {
+            throw Unexpected("it wasn't changed")
+        }
+        #expect(changed.restorePolicy?.keep == 0)
         #expect(try world.faults() == [])
     }
 

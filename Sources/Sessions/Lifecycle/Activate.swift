@@ -156,7 +156,9 @@ extension Lifecycle {
             activation.restoreAt = request.restoreAt
             activation.isInMemory = request.place == .memory ? true : nil
             if let time = request.putBackAt, time != .never {
-                activation.restorePolicy = RestorePolicy(at: time, base: activation.chain)
+                var policy = RestorePolicy(at: time, base: activation.chain)
+                policy.keep = request.keep ?? 0
+                activation.restorePolicy = policy
             }
             document[id: activation.id] = activation
             if activation.isInMemory != true, !document.baseDirectories.contains(base.path) {

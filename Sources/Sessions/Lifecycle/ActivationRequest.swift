@@ -37,14 +37,18 @@ public struct ActivationRequest: Hashable, Sendable {
     /// When a device that captures is put back by itself to what it is before a mount; nil for never, and for
     /// whatever one has that is activated already.
     public var putBackAt: RestoreAt?
+    /// How many of the times that it was put back can be undone; nil for none, and for whatever one has that is
+    /// activated already.
+    public var keep: Int?
 
     /// What isn't given is left to the configuration.
     public init(
-        _ mode: Mode = .capture, putBackAt: RestoreAt? = nil, chunkSize: ChunkSize? = nil,
-        place: Place = .configured, loop: FilePath? = nil
+        _ mode: Mode = .capture, putBackAt: RestoreAt? = nil, keep: Int? = nil,
+        chunkSize: ChunkSize? = nil, place: Place = .configured, loop: FilePath? = nil
     ) {
         self.mode = mode
         self.putBackAt = putBackAt
+        self.keep = keep
         self.chunkSize = chunkSize
         self.place = place
         self.loop = loop

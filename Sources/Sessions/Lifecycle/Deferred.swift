@@ -65,7 +65,8 @@ extension Lifecycle {
                     path: ByteText(path), kind: kind, identity: identity,
                     chunkSize: request.chunkSize?.bytes, directory: directory,
                     isInMemory: request.place == .memory ? true : nil,
-                    overlay: request.restoreAt, putBackAt: request.putBackAt)
+                    overlay: request.restoreAt, putBackAt: request.putBackAt,
+                    keep: request.keep)
             }
             try registry.update { document throws(SessionsError) in
                 let others = (document.pending ?? []).filter { !$0.isAt(pending.path.path) }

@@ -29,9 +29,14 @@ extension Lifecycle {
             var request = rule.request
             if request.restoreAt != nil { request.mode = .anyOverlay }
             request.putBackAt = nil
+            request.keep = nil
             try requireSame(request, as: known, path.string)
-            guard let wanted, known.timeOfRestore != wanted else { return .alreadySo(known) }
-            return .changed(try set(resolved.string, PolicyChange(restoreAt: wanted)))
+            let keep = rule.request.keep
+            let isTimed = wanted == nil || wanted == known.timeOfRestore
+            let isKept = keep == nil || keep == known.restorePolicy?.keep
+            if isTimed && isKept { return .alreadySo(known) }
+            let change = PolicyChange(restoreAt: wanted, keep: keep)
+            return .changed(try set(resolved.string, change))
         }
         switch try activateWhenUnmounted(path.string, rule.request) {
         case .done(.activated(let activation)): return .activated(activation)

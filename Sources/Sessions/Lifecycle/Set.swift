@@ -35,7 +35,7 @@ extension Lifecycle {
     func set(_ device: String, _ change: PolicyChange) throws(SessionsError) -> Activation {
         guard let found = try finder.find(device) else { throw .notActivated(device) }
         if found.restoreAt != nil { return try setOverlay(found.id, device, change) }
-        if let keep = change.keep, !(0...1_000_000).contains(keep) {
+        if let keep = change.keep, !RestorePolicy.keeps.contains(keep) {
             throw .unsuitable(
                 device: device, reason: "\(keep) is no number of times that can be undone")
         }

@@ -20,11 +20,13 @@ public struct PendingActivation: Hashable, Sendable, Codable {
     let overlay: RestoreAt?
     /// Of one that captures: when it is put back by itself; nil as never.
     let putBackAt: RestoreAt?
+    /// How many of the times that it was put back can be undone; nil as none.
+    let keep: Int?
 
     /// How it was asked for.
     func request() throws -> ActivationRequest {
         ActivationRequest(
-            overlay.map { .overlay($0) } ?? .capture, putBackAt: putBackAt,
+            overlay.map { .overlay($0) } ?? .capture, putBackAt: putBackAt, keep: keep,
             chunkSize: try chunkSize.map { try ChunkSize($0) },
             place: isInMemory == true
                 ? .memory : directory.map { .directory($0.path) } ?? .configured)

@@ -39,6 +39,9 @@ extension PendingActivation {
         guard chunkSize.map({ (try? ChunkSize($0)) != nil }) ?? true else {
             return "pending: chunkSize is not what it should be"
         }
+        guard keep.map(RestorePolicy.keeps.contains) ?? true else {
+            return "pending: keep is not what it should be"
+        }
         return nil
     }
 }
@@ -46,7 +49,7 @@ extension PendingActivation {
 extension RestorePolicy {
     /// Whether this can be in a registry.
     fileprivate var isPlausible: Bool {
-        at != .never && numbers.contains(base.index) && numbers.contains(keep)
+        at != .never && numbers.contains(base.index) && RestorePolicy.keeps.contains(keep)
             && numbers.contains(differences)
             && roundTrips.allSatisfy {
                 numbers.contains($0.lowerBound) && numbers.contains($0.upperBound)

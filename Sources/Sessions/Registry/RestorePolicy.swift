@@ -1,5 +1,8 @@
 /// When a device that captures is put back by itself, and to what.
 public struct RestorePolicy: Hashable, Sendable, Codable {
+    /// How many times may be kept.
+    static let keeps = 0...1_000_000
+
     /// When; not `never`.
     public internal(set) var at: RestoreAt
     /// What it is put back to: what it was before the session that has this place, or will have it.

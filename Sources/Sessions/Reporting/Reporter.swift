@@ -46,7 +46,8 @@ struct Reporter: Sendable {
             storeUsedBytes: nil, storeLimitBytes: nil, archiving: nil, after: nil, merge: nil,
             leaving: false, mode: pending.overlay == nil ? .capture : .overlay,
             restoreAt: pending.overlay ?? pending.putBackAt ?? .never,
-            base: (pending.putBackAt ?? .never) == .never ? nil : "last", keep: 0)
+            base: (pending.putBackAt ?? .never) == .never ? nil : "last",
+            keep: pending.keep ?? 0)
     }
 
     /// The store's status as the kernel says it, and the activation that it is of: in an exchange the

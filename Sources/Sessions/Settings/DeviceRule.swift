@@ -46,8 +46,15 @@ public struct DeviceRule: Hashable, Sendable {
         var chunkSize: ChunkSize?
         var directory: FilePath?
         var isInMemory = false
+        var keep: Int?
         for entry in entries {
             let key = entry.words.dropFirst().joined(separator: ".")
+            if key == "keep" {
+                guard case .number(let count) = entry.value, RestorePolicy.keeps.contains(count)
+                else { throw refusal("\(name): keep is no number of times that can be undone") }
+                keep = count
+                continue
+            }
             guard case .string(let text) = entry.value, !text.isEmpty,
                 !text.unicodeScalars.contains("\u{FFFD}")
             else { throw refusal("\(name): \(key) is no text") }
@@ -95,10 +102,14 @@ public struct DeviceRule: Hashable, Sendable {
                 "\(name): store = \"ram\" goes with mode = \"overlay\" only, and neither with store-dir nor with "
                     + "restore-at = \"never\"")
         }
+        guard keep == nil || !isOverlay && (restoreAt ?? .never) != .never else {
+            throw refusal(
+                "\(name): keep goes with restore-at = \"unmount\" or \"boot\", without an overlay")
+        }
         self.match = match
         request = ActivationRequest(
             isOverlay ? .overlay(restoreAt ?? (isInMemory ? .boot : .never)) : .capture,
-            putBackAt: isOverlay ? nil : restoreAt, chunkSize: chunkSize,
+            putBackAt: isOverlay ? nil : restoreAt, keep: keep, chunkSize: chunkSize,
             place: isInMemory ? .memory : directory.map { .directory($0) } ?? .configured)
     }
 }
