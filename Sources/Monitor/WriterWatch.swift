@@ -52,10 +52,14 @@ final class WriterWatch {
 
     /// Watches these from now on, those that are watched already included.
     func watch(_ all: [Watched]) {
+        // What was written until now was written to whoever had the path then: a device may have been deactivated,
+        // written, and activated anew since the last look.
+        take()
         for one in all {
             let watch = unsafe clinux_watch_writers(
                 descriptor, one.activation.path.text, one.isWrittenDirectly ? 1 : 0)
             guard watch >= 0 else { continue }
+            if activations[watch] != one.activation.id { modified.remove(watch) }
             activations[watch] = one.activation.id
             if one.isWrittenDirectly {
                 tellsOfWrites.insert(watch)

@@ -261,6 +261,25 @@ import Testing
         #expect(watcher.said() == [])
     }
 
+    @Test(
+        "What was written between two activations, both since the last look, was written past neither"
+    )
+    func betweenActivations() throws {
+        let watcher = try armed()
+        let world = watcher.world
+        watcher.look()
+        let disk = world.kernel.blockDevices()[0]
+        _ = try world.service().deactivate(disk.string)
+        try TemporaryDirectory.patch(disk, at: 512, [1])
+        try world.activate(disk)
+        watcher.look()
+        #expect(try world.activation().store.breach == nil)
+        #expect(watcher.said().filter { $0.hasPrefix("error: ") } == [])
+        try TemporaryDirectory.patch(disk, at: 512, [2])
+        watcher.look()
+        #expect(try world.activation().store.breach != nil)
+    }
+
     @Test("Who opens the disk or image to write and writes nothing breaks no chain")
     func opened() throws {
         let watcher = try armed()
