@@ -6,8 +6,8 @@ public import SystemPackage
 /// A regular file, in no directory, whose bytes are made by this process as they are read: FUSE
 /// (include/uapi/linux/fuse.h) with that file as all there is.
 ///
-/// The kernel asks as long as anybody has it open, a loop device for instance; when this process ends, others
-/// read errors.
+/// The kernel asks as long as anybody has it open, a loop device for instance; when this process ends, or is
+/// killed, others read errors.
 public final class ServedFile: Sendable {
     /// Fills the buffer with the bytes from an offset on, which is within the file's size; what it throws
     /// becomes EIO, and is kept.
@@ -20,27 +20,27 @@ public final class ServedFile: Sendable {
 
     /// Begins to serve it, by a thread of its own.
     ///
+    /// - Parameter descriptors: all that `read` reads, open until it is called no more; in that thread no
+    ///   others are.
     /// - Throws: of the path `/dev/fuse` where the kernel has no FUSE.
-    public init(size: ByteCount, read: @escaping Reader) throws(SystemError) {
-        let channel = try Self.openChannel().kept()
-        let service = FileService(channel: channel, size: size.bytes, read: read)
+    public init(
+        size: ByteCount, reading descriptors: [Int32], read: @escaping Reader
+    ) throws(SystemError) {
+        let channel = try Self.openChannel()
+        let number = channel.descriptor.rawValue
+        let service = FileService(channel: channel.descriptor, size: size.bytes, read: read)
         self.service = service
         do {
             // Its root is no directory but the file. Before it is mounted nobody can read from the channel.
             let mount = try DetachedMount(
                 of: "dmsnap", type: "fuse",
-                options: [
-                    "fd=\(channel.rawValue)", "rootmode=100400", "user_id=0", "group_id=0",
-                ])
-            guard let server = WorkerThread.start({ service.serve() }) else {
-                throw MountFailure(errno: .resourceTemporarilyUnavailable, message: "")
-            }
-            self.server = server
+                options: ["fd=\(number)", "rootmode=100400", "user_id=0", "group_id=0"])
+            server = try service.start(keeping: descriptors + [number])
+            try channel.close()
             file = Mutex(try OwnedDescriptor.open(mount.root, .readOnly).kept())
         } catch let error as SystemError {
             throw error
         } catch {
-            try? channel.close()
             let cause = (error as? MountFailure)?.errno ?? .ioError
             throw SystemError(operation: "mount", path: "/dev/fuse", errno: cause)
         }
@@ -106,9 +106,34 @@ private final class FileService: Sendable {
         self.read = read
     }
 
+    /// Starts the thread that answers, and returns when nothing in this process but that thread needs the
+    /// channel.
+    ///
+    /// Some answers the kernel waits for whatever signal comes, that to a close(2) for one. When a process
+    /// is killed its threads end one by one, and what all of them have open is closed by the last: one that
+    /// waited for the thread that answers would wait for good, as long as it had the channel open itself.
+    func start(keeping descriptors: [Int32]) throws(SystemError) -> WorkerThread {
+        let outcome = Gate<Result<Void, SystemError>?>(nil)
+        let thread = WorkerThread.start {
+            var kept = descriptors
+            let isAlone = Result { () throws(SystemError) in
+                _ = try systemCall("unshare", "/dev/fuse") {
+                    unsafe clinux_keep_for_thread(&kept, kept.count)
+                }
+            }
+            outcome.change { $0 = isAlone }
+            if case .success = isAlone { self.serve() }
+        }
+        guard let thread else {
+            throw SystemError(
+                operation: "start", path: "/dev/fuse", errno: .resourceTemporarilyUnavailable)
+        }
+        try outcome.wait { $0 }.get()
+        return thread
+    }
+
     /// Answers until the file system is gone.
-    func serve() {
-        defer { try? channel.close() }
+    private func serve() {
         var request = [UInt8](repeating: 0, count: Self.requestSize)
         while true {
             let count = unsafe request.withUnsafeMutableBytes {

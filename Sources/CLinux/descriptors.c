@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <sched.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -55,6 +57,28 @@ static void from(int first, unsigned int flags, void (*action)(int)) {
 void clinux_close_from(int first) { from(first, 0, shut); }
 
 void clinux_seal_from(int first) { from(first, CLOSE_RANGE_CLOEXEC, seal); }
+
+static int by_number(const void *one, const void *other) {
+    int a = *(const int *)one, b = *(const int *)other;
+    return (a > b) - (a < b);
+}
+
+int clinux_keep_for_thread(int kept[], size_t count) {
+    if (unshare(CLONE_FILES)) return -1;
+    qsort(kept, count, sizeof *kept, by_number);
+    int first = 0;
+    for (size_t i = 0; i < count; i++) {
+        int last = kept[i] - 1;
+#ifdef SYS_close_range
+        if (first > last || !syscall(SYS_close_range, (unsigned)first, (unsigned)last, 0U))
+            first = last + 1;
+#endif
+        for (; first <= last; first++) close(first);
+        first = kept[i] + 1;
+    }
+    clinux_close_from(first);
+    return 0;
+}
 
 int clinux_above_standard(int fd) {
     int moved;

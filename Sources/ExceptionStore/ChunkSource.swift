@@ -33,6 +33,9 @@ public protocol ChunkSource: Sendable {
     /// at a time; -1 where they can only be read through `read`.
     var plainDescriptor: Int32 { get }
 
+    /// All files that `read` reads, which are open as long as the source is.
+    var descriptors: [Int32] { get }
+
     /// Says that these bytes will be read soon, so that they can be fetched before; a wish only.
     ///
     /// - Parameter stored: In bytes, in the space of stored chunks. Others than stored chunks may
@@ -43,6 +46,9 @@ public protocol ChunkSource: Sendable {
 extension ChunkSource {
     /// None.
     public var plainDescriptor: Int32 { -1 }
+
+    /// The plain one.
+    public var descriptors: [Int32] { plainDescriptor < 0 ? [] : [plainDescriptor] }
 
     /// Fetches nothing before it is read.
     public func prefetch(_ stored: Range<UInt64>) {}

@@ -1,4 +1,6 @@
 import Block
+import ExceptionStore
+import Glibc
 import SystemPackage
 import Testing
 
@@ -92,6 +94,32 @@ extension IntegrationTests.Browse {
             try await sh(
                 "dmsnap restore --session \(names[0]) --yes > /dev/null 2>&1; cmp \(rig.device) \(rig.directory)/was/0"
             )
+        }
+    }
+
+    // It was once: a thread in a call that no signal ends, and the one that would have answered it dead.
+    @Test("A program that is killed while it waits for what it serves itself ends")
+    func killedWhileItWaits() async {
+        await #expect(processExitsWith: .signal(SIGKILL)) {
+            let isAsked = Gate(false)
+            let served = try ServedFile(size: ByteCount(1 << 20), reading: []) { _, _ in
+                isAsked.change { $0 = true }
+                while true { sleep(1000) }
+            }
+            let path = try #require(served.path)
+            let file = try OwnedDescriptor.open(path, .readOnly)
+            _ = WorkerThread.start {
+                var byte: [UInt8] = [0]
+                var span = byte.mutableSpan
+                _ = try? OwnedDescriptor.open(path, .readOnly).read(into: &span, at: 0)
+            }
+            isAsked.wait { $0 ? () : nil }
+            _ = WorkerThread.start {
+                sleep(1)
+                kill(getpid(), SIGKILL)
+            }
+            // It is answered behind the read.
+            try file.close()
         }
     }
 }

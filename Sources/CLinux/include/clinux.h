@@ -145,6 +145,11 @@ void clinux_close_from(int first);
 // Marks them close-on-exec instead.
 void clinux_seal_from(int first);
 
+// Gives the calling thread a table of descriptors of its own (unshare(2), CLONE_FILES) with no more in it
+// than those `kept`, which it sorts: they are closed there when the thread ends, however it ends, and
+// whatever the process's other threads wait for. 0, or -1 with errno.
+int clinux_keep_for_thread(int kept[], size_t count);
+
 // The same open file as a descriptor above standard error, close-on-exec, if it is one of 0 to 2, which
 // then is closed; else as it is. -1 with errno if that fails, and then it is closed, too.
 int clinux_above_standard(int fd);

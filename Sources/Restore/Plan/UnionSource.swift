@@ -48,6 +48,9 @@ public final class UnionSource: ChunkSource {
     /// The oldest source's file.
     public var path: FilePath { sources[0].path }
 
+    /// All sources'.
+    public var descriptors: [Int32] { sources.flatMap(\.descriptors) }
+
     /// Reads from the one source that has these bytes.
     ///
     /// - Throws: that source's error; where data is damaged, with the source's path.

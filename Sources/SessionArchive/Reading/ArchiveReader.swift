@@ -63,6 +63,9 @@ public final class ArchiveReader: ChunkSource {
     /// The archive's file.
     public var path: FilePath { file.descriptor.path }
 
+    /// The archive's.
+    public var descriptors: [Int32] { [file.descriptor.descriptor.rawValue] }
+
     /// How much the archive holds, and how large it is.
     public var summary: ArchiveSummary { ArchiveSummary(file.footer) }
 

@@ -101,7 +101,9 @@ final class Workshop {
 
     private func serve(_ union: UnionSource) throws -> ServedFile {
         do throws(SystemError) {
-            return try ServedFile(size: ByteCount(union.exceptions.storedEnd)) { span, offset in
+            return try ServedFile(
+                size: ByteCount(union.exceptions.storedEnd), reading: union.descriptors
+            ) { span, offset in
                 try union.readAnything(into: &span, at: offset)
             }
         } catch {

@@ -19,6 +19,7 @@ final class HeldSource: ChunkSource {
     var path: FilePath { source.path }
     var exceptions: ExceptionTable { source.exceptions }
     var plainDescriptor: Int32 { source.plainDescriptor }
+    var descriptors: [Int32] { source.descriptors }
 
     func read(
         into buffer: inout MutableSpan<UInt8>, at storedOffset: UInt64
