@@ -98,6 +98,24 @@ public enum MountTable {
         return innermost.flatMap { deviceNumber(ofSource: $0.source) }
     }
 
+    /// Where /etc/fstab (fstab(5)) has a file system mounted around a path that isn't mounted; nil if it is, or
+    /// the file has none there.
+    public static func missingMount(around path: FilePath) -> FilePath? {
+        // Without the file, or one of whose lines not all can be read, nobody knows better.
+        guard let wanted = try? read("/etc/fstab"), let mounts = try? read() else { return nil }
+        return missing(of: wanted, in: mounts, around: path)
+    }
+
+    static func missing(
+        of wanted: [Mount], in mounts: [Mount], around path: FilePath
+    ) -> FilePath? {
+        let places = wanted.map { FilePath($0.target) }.filter { place in
+            place.isAbsolute && path.starts(with: place)
+                && !mounts.contains { FilePath($0.target) == place }
+        }
+        return places.max { $0.components.count < $1.components.count }
+    }
+
     private static func deviceNumber(ofSource source: String) -> DeviceNumber? {
         guard source.hasPrefix("/dev/"), let status = try? FileStatus(FilePath(source)),
             status.kind == .blockDevice

@@ -77,6 +77,34 @@ import Testing
         #expect(try MountTable.read(file) == Self.lines.map(\.1))
     }
 
+    @Test(
+        "What fstab has around a path is missing unless it is mounted; the innermost counts",
+        arguments: [
+            ("/snapshot/.armed", "/snapshot"), ("/snapshot", "/snapshot"), ("/snapshots", nil),
+            ("/srv/a b/deep/er", "/srv/a b"), ("/srv/a b/in/x", "/srv/a b/in"), ("/mnt/ä/x", nil),
+            ("/none", nil), ("/", nil),
+        ] as [(FilePath, FilePath?)])
+    func missingMount(path: FilePath, place: FilePath?) throws {
+        let directory = try TemporaryDirectory()
+        let fstab = try directory.file(
+            "fstab",
+            holding: """
+                # what is mounted at boot
+                /dev/sda1 / ext4 defaults 0 1
+                LABEL=SESSIONS  /snapshot\text4\tnofail,x-systemd.device-timeout=1 0 2
+
+                UUID=1 none swap sw 0 0
+                /dev/sdb1 /srv/a\\040b/ xfs noauto 0 0
+                /dev/sdb2 /srv/a\\040b/in xfs defaults
+                tmpfs /mnt/ä tmpfs
+
+                """)
+        let mounts = try MountTable.read(
+            directory.file("mountinfo", holding: Self.lines.map { $0.0 + "\n" }.joined()))
+        #expect(
+            try MountTable.missing(of: MountTable.read(fstab), in: mounts, around: path) == place)
+    }
+
     @Test("A table that can't be read fails with its errno")
     func missing() throws {
         let path = try TemporaryDirectory().file("missing")

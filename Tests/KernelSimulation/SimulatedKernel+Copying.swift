@@ -57,6 +57,7 @@ extension SimulatedKernel {
         lastCheck = other.lastCheck
         imageUse = other.imageUse
         foundations = other.foundations
+        missingMount = other.missingMount
         whenSuspended = other.whenSuspended
         whenRemoved = other.whenRemoved
         whenAttached = other.whenAttached

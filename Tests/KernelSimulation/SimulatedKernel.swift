@@ -88,6 +88,8 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     package var imageUse: (FilePath) -> String? = { _ in nil }
     /// What the sessions' directory rests on.
     package var foundations: Set<DeviceNumber> = []
+    /// Where a file system is to be mounted around the sessions' directory, and isn't.
+    package var missingMount: FilePath?
     /// Called right after a device was suspended, with its name.
     package var whenSuspended: (String) -> Void = { _ in }
     /// Called right after a mapped device was removed, and a file attached, with its name or path.
@@ -326,6 +328,8 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     package func foundations(ofDirectory path: FilePath) -> Set<DeviceNumber> {
         foundations
     }
+
+    package func missingMount(around path: FilePath) -> FilePath? { missingMount }
 
     package func announce(_ number: DeviceNumber, _ word: String) throws(SystemError) {
         try enter("announce", word, changes: true)

@@ -107,6 +107,12 @@ import Testing
         // A monitor that nothing else needs goes on.
         #expect(try world.service().observer.ifNothingIsActivated {} == false)
         if isBoot { world.kernel.reboot() } else { world.kernel.unmountDisk(disk) }
+        // Not before what the sessions are on.
+        world.kernel.missingMount = "/snapshot"
+        watcher.look()
+        #expect(try world.service().status().map(\.state) == [.waiting])
+        #expect(watcher.said() == [] && world.kernel.remains == [])
+        world.kernel.missingMount = nil
         watcher.look()
         #expect(said(watcher, "activated"))
         #expect(try world.service().status().map(\.state) == [.armed])

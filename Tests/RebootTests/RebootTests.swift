@@ -122,6 +122,18 @@ import VirtualMachine
                 mkdir /srv/back
                 mount /dev/mapper/dmsnap-back.img /srv/back
                 head -c 4M /dev/urandom > /srv/back/file
+                for when in later gone; do
+                    truncate -s 24M /srv/$when.img
+                    mkfs.ext4 -q -F /srv/$when.img
+                    mkdir /srv/$when
+                done
+                sum /srv/gone.img > /etc/gone
+                mount -o loop /srv/later.img /srv/later
+                dmsnap activate /srv/later.img --passfile $password --when-unmounted > /dev/null
+                activate /srv/gone.img
+                mount /dev/mapper/dmsnap-gone.img /srv/gone
+                echo written > /srv/gone/file
+                dmsnap deactivate /srv/gone.img --passfile $password --when-unmounted > /dev/null
                 sync
                 (while :; do dd if=/dev/urandom of=/srv/a/$((i = (i + 1) % 9)) bs=64k count=40 \
                     status=none; done) &
@@ -154,6 +166,13 @@ import VirtualMachine
                 cat /srv/never/file
                 [ -e /srv/boot/file ] || [ -e /srv/ram/file ] || echo given up
                 findmnt -no SOURCE /srv/ram
+                # What was to be done when it is unmounted was done at the boot, which nobody has mounted it at.
+                for i in $(seq 100); do [ -e /dev/mapper/dmsnap-gone.img ] || break; sleep 0.1; done
+                for i in $(seq 100); do [ ! -e /dev/mapper/dmsnap-later.img ] || break; sleep 0.1; done
+                dmsnap status --json | jq -r '.[] | select(.device | test("later|gone")) | .device, .state'
+                dmsnap restore \
+                    --session $(field '[.[] | select(.device == "/srv/gone.img")][0].name') > /dev/null 2>&1
+                sum /srv/gone.img | cmp - /etc/gone && echo gone
                 # The monitor may do that, in its sandbox.
                 printf '[store]\\nreserve = "1T"\\n' > /etc/dmsnap/dmsnap.toml
                 systemctl restart dmsnap-monitor
@@ -165,7 +184,8 @@ import VirtualMachine
                 after.split(separator: "\n") == [
                     "put back", "0", "again",
                     "/dev/mapper/dmsnap-ubd", "true", "1", "whole", "written", "given up",
-                    "/dev/mapper/dmsnap-ram.img", "unwritten", "unwritten", "unwritten",
+                    "/dev/mapper/dmsnap-ram.img", "/srv/later.img", "armed", "gone",
+                    "unwritten", "unwritten", "unwritten",
                 ])
         }
     }

@@ -22,6 +22,22 @@ import Testing
         _ = try world.service().activate(disk.string, .init(chunkSize: .init(parsing: "64M")))
     }
 
+    @Test("Nothing is kept below a mount point that something is to be mounted on")
+    func beforeMounts() throws {
+        let world = try World()
+        let disk = try world.disk()
+        world.kernel.missingMount = "/mnt/sessions"
+        let error = #expect(throws: SessionsError.self) { try world.activate(disk) }
+        #expect(error?.exitStatus == .busy)
+        #expect(error?.description.contains("mounts on /mnt/sessions") == true)
+        #expect(world.kernel.remains == [])
+        #expect(try world.service().activations().isEmpty)
+        let received = #expect(throws: SessionsError.self) {
+            try world.service().receiver.receive(from: .standardInput, resuming: false)
+        }
+        #expect(received?.exitStatus == .busy)
+    }
+
     @Test("The origin is resumed last, when its snapshot is there")
     func order() throws {
         let world = try World()

@@ -217,6 +217,11 @@ public struct HostKernel: Kernel {
         MountTable.device(holding: path).map { Sysfs.foundations(of: $0) } ?? []
     }
 
+    /// By /etc/fstab.
+    public func missingMount(around path: FilePath) -> FilePath? {
+        MountTable.missingMount(around: path)
+    }
+
     /// Writes the device's `uevent` file.
     public func announce(_ number: DeviceNumber, _ word: String) throws(SystemError) {
         // Keys and values of letters and digits only: a `-` makes the write fail with EINVAL

@@ -94,6 +94,8 @@ public protocol Kernel: Sendable {
     func hiddenUses(of number: DeviceNumber) -> [DeviceUse]
     /// Every device that a directory's contents rest on, down to the disks.
     func foundations(ofDirectory path: FilePath) -> Set<DeviceNumber>
+    /// Where a file system is to be mounted around a path, and isn't; nil if nowhere.
+    func missingMount(around path: FilePath) -> FilePath?
 
     /// Writes a synthetic `change` event for a device, with one `DMSNAP=<word>` for rules to match.
     func announce(_ number: DeviceNumber, _ word: String) throws(SystemError)
@@ -148,6 +150,23 @@ extension Kernel {
 }
 
 extension Kernel {
+    /// What is kept in a directory before its file system is mounted is out of sight as soon as that is. At a boot
+    /// devices are activated before everything is mounted.
+    ///
+    /// - Throws: `busy`, of what the directory is for.
+    func refuseWithoutMount(
+        _ directory: FilePath, for device: String
+    ) throws(SessionsError) {
+        let resolved = (try? Files.resolve(directory)) ?? directory
+        guard let place = missingMount(around: resolved) else { return }
+        throw .busy(
+            device: device,
+            reason:
+                "the sessions' directory \(directory) is to be on what /etc/fstab mounts on \(place), "
+                + "and that isn't mounted",
+            advice: "mount it, or name another directory")
+    }
+
     /// Device-mapper would write to a disk that was set read-only all the same, and so would we.
     func refuseReadOnly(_ device: FilePath) throws {
         if try blockDevice(device).isReadOnly { throw SessionsError.setReadOnly(device.string) }

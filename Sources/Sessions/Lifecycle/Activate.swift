@@ -89,7 +89,7 @@ extension Lifecycle {
             stack: stack, finder: finder, device: device, loop: request.loop,
             isWritten: request.restoreAt == nil
         ).run()
-        let base = try prepareBase(directory)
+        let base = try prepareBase(directory, for: device)
         if let shortage = room(in: base.path.path)?.shortage {
             throw SessionsError.noRoom(device: device, reason: shortage)
         }
@@ -116,12 +116,13 @@ extension Lifecycle {
     }
 
     /// The base directory, made if need be: root's alone.
-    private func prepareBase(_ base: FilePath) throws -> BaseDirectory {
+    private func prepareBase(_ base: FilePath, for device: String) throws -> BaseDirectory {
         guard base.isAbsolute else {
             throw SessionsError.unsuitable(
                 device: base.string, reason: "the sessions' directory must be an absolute path")
         }
         try refuseUnlessText(base.string)
+        try kernel.refuseWithoutMount(base, for: device)
         try Files.makeDirectory(base)
         let resolved = try TrustedPath.ours(base)
         try Files.makeDirectory(resolved.appending(".armed"))

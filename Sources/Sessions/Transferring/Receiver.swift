@@ -36,6 +36,7 @@ public struct Receiver: Sendable {
     ) throws {
         let base = catalogue.configuration.sessionsDirectory
         try asSessionsError {
+            try lifecycle.kernel.refuseWithoutMount(base, for: "dmsnap receive")
             try Files.makeDirectory(layout.runDirectory)
             try Files.makeDirectory(base)
             try Files.makeDirectory(Layout.receiving(in: base))
