@@ -6,6 +6,7 @@ import SystemPackage
 
 struct Activate: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "activate",
         abstract: "Make every mount of a device a session from now on.",
         discussion: "Needs root and the service's password (see `dmsnap passwd`).")
 

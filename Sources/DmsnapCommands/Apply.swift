@@ -4,6 +4,7 @@ import SystemPackage
 
 struct Apply: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "apply",
         abstract: "Activate what [[device]] sections of the configuration name.",
         discussion: """
             The monitor does it by itself as devices appear; this does it now, and says for each what it did. \

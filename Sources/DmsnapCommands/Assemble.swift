@@ -4,6 +4,7 @@ import Sessions
 
 struct Assemble: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "assemble",
         abstract: "After a boot or a crash, put activated devices together again.",
         discussion: """
             The monitor does it by itself as devices and files appear; this does it now, and starts \

@@ -7,6 +7,7 @@ import SystemPackage
 
 struct Browse: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "browse",
         abstract: "Mount a device as it was before a session's mount, to look into it.",
         discussion: """
             DIR shows the files read-only, while the device itself is mounted and written to or not. \

@@ -4,6 +4,7 @@ import Sessions
 
 struct Changes: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "changes",
         abstract: "Show which ranges of the device a session changed.",
         discussion: """
             In bytes, in the device's order; whole chunks, of which a part may be as it was. With --since \

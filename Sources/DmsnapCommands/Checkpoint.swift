@@ -3,6 +3,7 @@ import Sessions
 
 struct Checkpoint: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "checkpoint",
         abstract: "End a mounted device's session and begin another, without unmounting.",
         discussion: """
             What was written before is in what restoring the new session goes back to, and the file \

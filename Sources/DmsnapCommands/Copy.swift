@@ -6,6 +6,7 @@ import SystemPackage
 
 struct Copy: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "copy",
         abstract: "Get files back out of a session.",
         discussion: """
             Copies files and directories, as they were before the session's mount, to DEST, with \

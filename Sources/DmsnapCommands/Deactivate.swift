@@ -3,6 +3,7 @@ import Sessions
 
 struct Deactivate: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "deactivate",
         abstract: "End it; the sessions stay.",
         discussion: "Needs root and the service's password. The device must not be mounted.")
 

@@ -6,6 +6,7 @@ import Sessions
 
 struct Delete: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "delete",
         abstract: "Delete sessions.",
         discussion: """
             The oldest of a device is simply deleted. What older ones need is merged into the one \
@@ -35,6 +36,7 @@ struct Delete: ParsableCommand {
 
 struct Prune: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "prune",
         abstract: "Delete the sessions that the settings don't keep.",
         discussion: """
             The rules are those of [retention] in dmsnap.toml. The monitor applies them by itself; \

@@ -6,6 +6,7 @@ import SystemPackage
 
 struct Diff: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "diff",
         abstract: "Show which files a session changed.",
         discussion: """
             Compares the files as they were before the session's mount with those at its end; of the \

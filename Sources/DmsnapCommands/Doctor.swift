@@ -7,6 +7,7 @@ import SystemPackage
 
 struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "doctor",
         abstract: "Look at what dmsnap needs on this machine, and say what to mend.",
         discussion:
             "Ends with 0 if all is well, and with 69 if something keeps dmsnap from working.")

@@ -7,6 +7,7 @@ import SystemPackage
 
 struct Export: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "export",
         abstract: "Write an image of a device as it was, or bring an older one up to it.",
         discussion: """
             FILE becomes what the device was before the session's mount, byte for byte, whether the \

@@ -3,6 +3,7 @@ import Sessions
 
 struct Label: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "label",
         abstract: "Call a session something, and find it by that.",
         discussion: """
             A label is up to 200 bytes of text in one line. A session that alone has its label can be \
@@ -27,6 +28,7 @@ struct Label: ParsableCommand {
 
 struct Pin: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "pin",
         abstract: "Let sessions stay, whatever is pruned.")
 
     @OptionGroup var sessions: SessionsOptions
@@ -38,6 +40,7 @@ struct Pin: ParsableCommand {
 
 struct Unpin: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "unpin",
         abstract: "Let sessions go again when they are pruned.")
 
     @OptionGroup var sessions: SessionsOptions

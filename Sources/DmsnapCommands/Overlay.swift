@@ -8,6 +8,7 @@ extension DeviceStatus.Mode: ExpressibleByArgument {}
 
 struct Discard: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "discard",
         abstract: "Give up what was written over a device under an overlay.",
         discussion: """
             The device, which was not written, is what it shows again, at once and whatever was written. It must \
@@ -47,6 +48,7 @@ struct Discard: ParsableCommand {
 
 struct Commit: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "commit",
         abstract: "Write to a device what was written over it.",
         discussion: """
             Everything is read and checked before the first byte is written, and read again from the device \

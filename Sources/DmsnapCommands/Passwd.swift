@@ -4,6 +4,7 @@ import Sessions
 
 struct Passwd: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "passwd",
         abstract: "Set or change the service's password.",
         discussion: "The first time no old password is needed.")
 

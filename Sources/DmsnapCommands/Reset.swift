@@ -4,6 +4,7 @@ import Sessions
 
 struct Reset: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "reset",
         abstract: "Put a device back to what it was before its last mount.",
         discussion: """
             What a mount, its checkpoints, and writes since have changed is undone, without a question; under an \

@@ -8,6 +8,7 @@ import SystemPackage
 
 struct Restore: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "restore",
         abstract: "Put a device back to what it was before a session's mount.",
         discussion: """
             Everything is read and checked before the first byte is written. Through an activated \

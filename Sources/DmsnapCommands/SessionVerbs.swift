@@ -6,6 +6,7 @@ import SystemPackage
 
 struct Sessions: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "sessions",
         abstract: "List the sessions, the oldest first.")
 
     @OptionGroup var device: DeviceOptions
@@ -54,6 +55,7 @@ struct Sessions: ParsableCommand {
 
 struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "show",
         abstract: "Show one session, and a map of what it changed on the device.")
 
     @OptionGroup var session: SessionOptions

@@ -4,6 +4,7 @@ import Sessions
 
 struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "status",
         abstract: "Show the activated devices.",
         discussion: """
             STATE is armed (nothing mounted, capturing), open (a session), invalid (the store has \

@@ -8,6 +8,7 @@ import SystemPackage
 
 struct Send: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "send",
         abstract: "Write sessions as a stream, for `dmsnap receive` on another machine.",
         discussion: """
             dmsnap send SESSION | ssh HOST dmsnap receive
@@ -52,6 +53,7 @@ struct Send: ParsableCommand {
 
 struct Receive: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "receive",
         abstract: "Take sessions from a stream that `dmsnap send` writes.",
         discussion: """
             They are read back and checked, and appear in the directory of sessions, each whole or not at \

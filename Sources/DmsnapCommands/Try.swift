@@ -6,6 +6,7 @@ import SystemPackage
 
 struct Try: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "try",
         abstract: "Run a command on a device, and have the device as it was afterwards.",
         discussion: """
             Mounts the device's file system on DIR for the command alone, which may write whatever it \

@@ -6,6 +6,7 @@ import Sessions
 
 struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "verify",
         abstract: "Read and check everything that restoring a session would write.",
         discussion: """
             Like a restore without the device and without the writing. Every checksum of its archive \

@@ -29,6 +29,16 @@ import Testing
         }
     }
 
+    // Without a name of its own each type is asked at every start whether it describes itself, for which all
+    // conformances of the program are gone through: three quarters of what a start has to do.
+    @Test("Every verb says what it is called")
+    func named() {
+        #expect(Dmsnap.configuration.subcommands.count > 30)
+        for verb in Dmsnap.configuration.subcommands {
+            #expect(verb.configuration.commandName != nil, "\(verb)")
+        }
+    }
+
     /// `help` is a command of its own, which says it when it runs.
     private func whenRun(_ words: String) throws -> (status: Int32, message: String)? {
         var command = try parse(words)

@@ -12,7 +12,7 @@ extension SimulatedKernel {
     /// Takes over everything of another kernel with the same nodes.
     func become(_ other: SimulatedKernel) throws {
         // `nodes`, and what follows.
-        precondition(Mirror(reflecting: self).children.count == 32, "not all of it is taken over")
+        precondition(Mirror(reflecting: self).children.count == 33, "not all of it is taken over")
         for disk in disks { try disk.file.close() }
         for loop in loops.values { try loop.file.close() }
         disks = []

@@ -110,7 +110,11 @@ import Testing
         // Not before what the sessions are on.
         world.kernel.missingMount = "/snapshot"
         watcher.look()
-        #expect(try world.service().status().map(\.state) == [.waiting])
+        let waiting = try #require(try world.service().status().first)
+        #expect(waiting.state == .waiting)
+        #expect(
+            waiting.warning?.hasSuffix("activated when /snapshot is mounted, where its sessions go")
+                == true)
         #expect(watcher.said() == [] && world.kernel.remains == [])
         world.kernel.missingMount = nil
         watcher.look()

@@ -37,11 +37,16 @@ struct Reporter: Sendable {
     /// Of a device that waits to be activated.
     private func status(of pending: PendingActivation) -> DeviceStatus {
         let path = pending.path.path
+        let directory =
+            pending.isInMemory == true
+            ? nil : pending.directory?.path ?? catalogue.configuration.sessionsDirectory
+        let place = directory.flatMap { lifecycle.kernel.missingMount(around: $0) }
+        let moment = place.map { "\($0) is mounted, where its sessions go" } ?? "it is unmounted"
         return DeviceStatus(
             device: pending.path, name: ByteText(path.lastComponent?.string ?? ""),
             path: pending.path,
             state: .waiting, kind: pending.kind, session: nil, captured: false,
-            warning: "\(pending.path) is not captured yet: it is activated when it is unmounted",
+            warning: "\(pending.path) is not captured yet: it is activated when \(moment)",
             chunkSize: pending.chunkSize?.bytes ?? catalogue.configuration.chunkSize.bytes.bytes,
             storeUsedBytes: nil, storeLimitBytes: nil, archiving: nil, after: nil, merge: nil,
             leaving: false, mode: pending.overlay == nil ? .capture : .overlay,
