@@ -75,21 +75,27 @@ enum Monitors {
 
 /// A device's contents, short enough to be kept: equal ones are equal.
 enum Digest {
-    /// - Parameter size: in bytes.
+    /// Past the page cache, in which a mounted file system has more than the device: ext4 makes up the
+    /// bitmap of a group that has none yet (BLOCK_UNINIT) in the buffer, and doesn't write it.
+    ///
+    /// - Parameter size: in bytes, whole sectors of 512.
     static func of(_ path: FilePath, _ size: UInt64) throws -> [UInt8] {
-        let file = try OwnedDescriptor.open(path, .readOnly)
-        if try FileStatus(path).kind == .blockDevice { try file.dropCache() }
+        let file = try OwnedDescriptor.open(
+            path, .readOnly, direct: FileStatus(path).kind == .blockDevice)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+        defer { unsafe buffer.deallocate() }
         // Of two seeds.
         var hashes: [UInt64] = [1, 2]
         var offset: UInt64 = 0
         while offset < size {
-            let bytes = try file.read(count: Int(min(1 << 20, size - offset)), at: offset)
+            let piece = unsafe UnsafeMutableRawBufferPointer(
+                rebasing: buffer.prefix(Int(min(UInt64(buffer.count), size - offset))))
+            let count = try unsafe file.read(into: piece, at: offset)
             for index in hashes.indices {
-                hashes[index] = unsafe bytes.withUnsafeBytes { buffer in
-                    unsafe cxxhash_xxh3(buffer.baseAddress, buffer.count, hashes[index])
-                }
+                hashes[index] = unsafe cxxhash_xxh3(piece.baseAddress, count, hashes[index])
             }
-            offset += UInt64(bytes.count)
+            guard count == piece.count else { break }
+            offset += UInt64(count)
         }
         try file.close()
         return hashes.flatMap { hash in (0..<8).map { UInt8(truncatingIfNeeded: hash >> ($0 * 8)) }
