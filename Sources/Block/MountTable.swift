@@ -110,7 +110,8 @@ public enum MountTable {
         of wanted: [Mount], in mounts: [Mount], around path: FilePath
     ) -> FilePath? {
         let places = wanted.map { FilePath($0.target) }.filter { place in
-            place.isAbsolute && path.starts(with: place)
+            // Something is on / for whoever asks, though a chroot's table may not have it.
+            place.isAbsolute && !place.components.isEmpty && path.starts(with: place)
                 && !mounts.contains { FilePath($0.target) == place }
         }
         return places.max { $0.components.count < $1.components.count }

@@ -8,8 +8,9 @@ struct Status: ParsableCommand {
         abstract: "Show the activated devices.",
         discussion: """
             STATE is armed (nothing mounted, capturing), open (a session), invalid (the store has \
-            missed writes), overlay (what is written goes into a store in its place), missing (the device or its tables are not there) or waiting (it is activated \
-            when it is unmounted).
+            missed writes), overlay (what is written goes into a store in its place), restoring (it is \
+            being put back, and can be mounted), missing (the device or its tables are not there) or \
+            waiting (it is activated when it is unmounted).
             """)
 
     @OptionGroup var device: DeviceOptions

@@ -103,6 +103,9 @@ import Testing
             directory.file("mountinfo", holding: Self.lines.map { $0.0 + "\n" }.joined()))
         #expect(
             try MountTable.missing(of: MountTable.read(fstab), in: mounts, around: path) == place)
+        // A chroot's own / is no mount.
+        let root = MountTable.missing(of: [mounts[0]], in: [], around: path)
+        #expect(root == nil)
     }
 
     @Test("A table that can't be read fails with its errno")

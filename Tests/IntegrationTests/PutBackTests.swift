@@ -10,7 +10,9 @@ extension IntegrationTests {
             try await eventually("it is put back, and no session is left", within: 60) {
                 guard rig.directories().isEmpty else { return false }
                 let target = try await sh("dmsetup table \(quoted(rig.path())) | cut -d' ' -f3")
-                guard target == "snapshot-origin" else { return false }
+                guard target == "snapshot-origin", try await rig.status().state == "armed" else {
+                    return false
+                }
                 return try await rig.checksum() == before
             }
         }

@@ -100,6 +100,29 @@ import Testing
         #expect(try kiosk.olderRestores())
     }
 
+    @Test("From the end of its session until it is back, and no longer, it is being restored")
+    func restoring() throws {
+        let kiosk = try Kiosk(.unmount)
+        func state() throws -> DeviceStatus.State? {
+            try kiosk.world.service().status().first?.state
+        }
+        try kiosk.world.mount()
+        try kiosk.world.scribble()
+        #expect(try state() == .open)
+        kiosk.world.kernel.unmount(try kiosk.world.origin())
+        kiosk.world.kernel.mergeSpeed = 0
+        let service = try kiosk.world.service()
+        let id = try kiosk.world.activation().id
+        _ = try service.rollOver(id)
+        #expect(try state() == .restoring)
+        guard case .begun = try service.putBack(id) else { throw Unexpected("it was not begun") }
+        let status = try #require(try service.status().first)
+        #expect(status.state == .restoring && status.captured && status.merge != nil)
+        kiosk.world.kernel.mergeSpeed = 1
+        try kiosk.settle()
+        #expect(try state() == .armed)
+    }
+
     @Test("A mount that wrote nothing leaves nothing to be put back")
     func untouched() throws {
         let kiosk = try Kiosk(.unmount)
@@ -292,7 +315,9 @@ import Testing
         let error = #expect(throws: SessionsError.self) { try kiosk.settle() }
         #expect(error?.exitStatus == .damaged)
         #expect(try kiosk.device() == left)
-        let warning = try #require(try kiosk.world.service().status().first?.warning)
+        let status = try #require(try kiosk.world.service().status().first)
+        #expect(status.state == .armed)
+        let warning = try #require(status.warning)
         #expect(warning.hasPrefix("not put back: ") && warning.contains("--base last"))
         try kiosk.boot()
         #expect(try kiosk.device() == left)

@@ -150,6 +150,11 @@ extension Kernel {
 }
 
 extension Kernel {
+    /// The mount point around a directory, wherever its path leads, on which something is still to be mounted.
+    func mountToCome(for directory: FilePath) -> FilePath? {
+        missingMount(around: (try? Files.resolve(directory)) ?? directory)
+    }
+
     /// What is kept in a directory before its file system is mounted is out of sight as soon as that is. At a boot
     /// devices are activated before everything is mounted.
     ///
@@ -157,8 +162,7 @@ extension Kernel {
     func refuseWithoutMount(
         _ directory: FilePath, for device: String
     ) throws(SessionsError) {
-        let resolved = (try? Files.resolve(directory)) ?? directory
-        guard let place = missingMount(around: resolved) else { return }
+        guard let place = mountToCome(for: directory) else { return }
         throw .busy(
             device: device,
             reason:

@@ -23,13 +23,16 @@ public struct PendingActivation: Hashable, Sendable, Codable {
     /// How many of the times that it was put back can be undone; nil as none.
     let keep: Int?
 
+    /// Where its stores are to be.
+    var place: ActivationRequest.Place {
+        isInMemory == true ? .memory : directory.map { .directory($0.path) } ?? .configured
+    }
+
     /// How it was asked for.
     func request() throws -> ActivationRequest {
         ActivationRequest(
             overlay.map { .overlay($0) } ?? .capture, putBackAt: putBackAt, keep: keep,
-            chunkSize: try chunkSize.map { try ChunkSize($0) },
-            place: isInMemory == true
-                ? .memory : directory.map { .directory($0.path) } ?? .configured)
+            chunkSize: try chunkSize.map { try ChunkSize($0) }, place: place)
     }
 
     /// Whether a path leads to the same.

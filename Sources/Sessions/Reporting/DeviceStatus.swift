@@ -14,6 +14,9 @@ public struct DeviceStatus: Sendable, Codable {
         case missing
         /// What is written to it goes into a store in its place.
         case overlay
+        /// Nobody uses it, and it is not yet all that it is to be: it is put back to its base, or the kernel still
+        /// merges what was restored online. It captures, and can be mounted.
+        case restoring
         /// It is in use without us, and is activated when that ends.
         case waiting
     }

@@ -37,10 +37,8 @@ struct Reporter: Sendable {
     /// Of a device that waits to be activated.
     private func status(of pending: PendingActivation) -> DeviceStatus {
         let path = pending.path.path
-        let directory =
-            pending.isInMemory == true
-            ? nil : pending.directory?.path ?? catalogue.configuration.sessionsDirectory
-        let place = directory.flatMap { lifecycle.kernel.missingMount(around: $0) }
+        let place = lifecycle.kernel.mountToCome(
+            for: lifecycle.baseDirectory(of: pending.place))
         let moment = place.map { "\($0) is mounted, where its sessions go" } ?? "it is unmounted"
         return DeviceStatus(
             device: pending.path, name: ByteText(path.lastComponent?.string ?? ""),
@@ -94,10 +92,12 @@ struct Reporter: Sendable {
         if condition != .live { state = .missing }
         if activation.state.overlay != nil, state == .armed { state = .overlay }
         let merge = try lifecycle.merger.progress(activation)
+        if state == .armed, isRestoring(activation, merge) { state = .restoring }
         return DeviceStatus(
             device: activation.path, name: activation.name,
             path: DeviceFinder.path(of: activation), state: state, kind: activation.kind,
-            session: activation.session, captured: [.armed, .open, .overlay].contains(state),
+            session: activation.session,
+            captured: [.armed, .open, .overlay, .restoring].contains(state),
             warning: warning(activation, condition, merge),
             chunkSize: activation.chunkSize.bytes, storeUsedBytes: used, storeLimitBytes: limit,
             archiving: archiver.archiving().flatMap {
@@ -109,6 +109,12 @@ struct Reporter: Sendable {
             restoreAt: activation.timeOfRestore,
             base: activation.restorePolicy.map { $0.session?.text ?? "last" },
             keep: activation.restorePolicy?.keep ?? 0)
+    }
+
+    /// Whether something is still to come of what it is put back to, and nothing has stopped that.
+    private func isRestoring(_ activation: Activation, _ merge: MergeProgress?) -> Bool {
+        if let merge { return merge.failure == nil }
+        return activation.isToBePutBack && activation.restorePolicy?.failure == nil
     }
 
     /// The gravest of what there is to say of a device.
