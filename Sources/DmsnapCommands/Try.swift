@@ -30,6 +30,13 @@ struct Try: ParsableCommand {
             """)
     var commitOnSuccess = false
 
+    @Option(
+        help: """
+            A file with the service's password (mode 0600), for scripts that give every verb one: nothing is \
+            activated, so it isn't needed; a wrong one is refused.
+            """)
+    var passfile: String?
+
     @Argument(
         parsing: .postTerminator, help: "After --: the program and its arguments.")
     var command: [String] = []
@@ -51,6 +58,10 @@ struct Try: ParsableCommand {
 
     private func attempt() throws {
         let service = try SnapshotService.forRoot(to: "try something on a device")
+        if let passfile {
+            try service.password.verify(
+                Terminal.password(passfile: passfile, prompt: "dmsnap password: "))
+        }
         let directory = try service.viewer.mountPoint(FilePath(dir))
         let trial = try service.viewer.trial(of: device)
         let status: Int32

@@ -254,6 +254,17 @@ extension IntegrationTests {
                     [rig.device, rig.mountPoint, "--", "no-such-program"], 127, "no-such-program")
                 try await refuses(
                     [rig.device, rig.mountPoint, "--", "\(rig.directory)/plain"], 126, "plain")
+                // It needs none, and a wrong one is a mistake.
+                try await sh("umask 077; echo wrong > \(rig.directory)/wrong")
+                try await refuses(
+                    ["--passfile", "\(rig.directory)/wrong", rig.device, rig.mountPoint] + touch,
+                    77,
+                    "password")
+                try await Dmsnap.must(
+                    [
+                        "try", "--passfile", Dmsnap.passfile, rig.device, rig.mountPoint, "--",
+                        "true",
+                    ])
                 // Not activated, and in somebody's hands.
                 try await sh("mount \(rig.device) \(rig.mountPoint)")
                 try await refuses([rig.device, "/mnt"] + touch, 75, "mounted")
