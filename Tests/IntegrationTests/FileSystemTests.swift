@@ -45,6 +45,40 @@ extension IntegrationTests {
             }
         }
 
+        @Test(
+            "A btrfs that was put back can be mounted, whatever name the kernel knows it by",
+            arguments: [DeviceKind.block, .image])
+        func knownByAnotherName(kind: DeviceKind) async throws {
+            try await Rig.with(kind, size: 128 << 20) { rig in
+                try await sh("mkfs.btrfs -q -f \(rig.device)")
+                let before = try await rig.checksum()
+                try await rig.activate()
+                let session = try await rig.mounted("echo 1 > a; sync; echo 2 > a; sync")
+                try await rig.mounted("echo 3 > a; sync; echo 4 > a")
+                // As udev does when somebody has written to it.
+                let raw = try await sh(
+                    """
+                    raw=\(kind == .block ? rig.device : "$(losetup -n -O NAME -j \(rig.device))")
+                    blockdev --flushbufs $raw; btrfs device scan $raw > /dev/null; echo $raw
+                    """)
+                #expect(raw.hasPrefix("/dev/"))
+                try await rig.restore(session)
+                #expect(try await rig.checksum() == before)
+                try await rig.mounted("echo 5 > a; sync; echo 6 > a")
+                try await rig.restore(session, ["--online"])
+                try await rig.mounted("echo 7 > a; sync; echo 8 > a")
+                try await rig.deactivate()
+                try await rig.restore(session)
+                #expect(try await rig.checksum() == before)
+                let options = kind == .block ? "" : "-o loop"
+                try await sh(
+                    """
+                    mount \(options) \(rig.device) \(rig.mountPoint); test ! -e \(rig.mountPoint)/a
+                    for i in 1 2 3; do echo $i > \(rig.mountPoint)/b; sync; done; umount \(rig.mountPoint)
+                    """)
+            }
+        }
+
         @Test("A sparse image of 4 TiB is armed at once, and a mount of it restores")
         func sparse() async throws {
             try await Rig.with(.image, size: 4 << 40) { rig in

@@ -244,6 +244,12 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         }
     }
 
+    /// A real one only.
+    package func forgetBtrfs(on path: FilePath) {}
+
+    /// A real one only.
+    package func scanBtrfs(on path: FilePath) {}
+
     package func synchronize(_ path: FilePath) throws(SystemError) {
         try enter("synchronize", path.string)
         if let number = number(of: path) { flush(number) }

@@ -18,6 +18,11 @@ int clinux_blk_size(int fd, uint64_t *bytes);
 int clinux_blk_logical_sector(int fd, uint32_t *bytes);
 int clinux_blk_flush_buffers(int fd);
 
+// btrfs's list of devices (linux/btrfs.h), through /dev/btrfs-control: forgets what isn't mounted, or looks at one.
+// Each returns 0, or -1 with errno.
+int clinux_btrfs_forget(int control_fd, const char *path);
+int clinux_btrfs_scan(int control_fd, const char *path);
+
 // syncfs(2), which needs _GNU_SOURCE.
 int clinux_sync_file_system(int fd);
 

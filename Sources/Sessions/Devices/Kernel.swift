@@ -38,6 +38,11 @@ public protocol Kernel: Sendable {
     /// - Parameter samples: whether blocks all over the device are part of it; without them it is
     ///   quick enough for a suspend.
     func fingerprint(_ path: FilePath, samples: Bool) throws(SystemError) -> Fingerprint
+    /// Has the kernel forget that it has seen a btrfs on a device, or on what an image was attached to, unless that
+    /// is mounted: it would not mount what was put back.
+    func forgetBtrfs(on path: FilePath)
+    /// Has the kernel look for a btrfs on a device, whose other devices may be waiting for it.
+    func scanBtrfs(on path: FilePath)
     /// Returns when everything written to a device or file is on stable storage, a disk's own cache
     /// included. Nobody else need have asked for that: neither vfat's unmount nor dd does.
     func synchronize(_ path: FilePath) throws(SystemError)
@@ -150,6 +155,17 @@ extension Kernel {
 }
 
 extension Kernel {
+    /// After a device was put back: the kernel is to mount what is there now.
+    ///
+    /// - Parameters:
+    ///   - path: what may be mounted now.
+    ///   - others: what it was mounted by before.
+    func renewFileSystem(on path: FilePath, _ others: FilePath?...) {
+        guard (try? contents(path))?.type == "btrfs" else { return }
+        for each in [path] + others.compactMap(\.self) { forgetBtrfs(on: each) }
+        scanBtrfs(on: path)
+    }
+
     /// The mount point around a directory, wherever its path leads, on which something is still to be mounted.
     func mountToCome(for directory: FilePath) -> FilePath? {
         missingMount(around: (try? Files.resolve(directory)) ?? directory)

@@ -23,6 +23,10 @@ extension Stack {
         try resumeIfSuspended(activation)
         let name = try MapperNames.origin(activation)
         guard try deviceMapper.info(name) != nil else { return }
+        // By a name that is gone nobody could have the kernel forget it.
+        if activation.store.baseline.contents.type == "btrfs" {
+            kernel.forgetBtrfs(on: FilePath(name.path))
+        }
         try deviceMapper.inTransaction { transaction in
             try deviceMapper.remove(name, in: transaction)
         }

@@ -149,7 +149,11 @@ extension Lifecycle {
             let isDone = try stack.exchangeOverlay(activation, for: loop) {
                 try endDiscard(registry.activation(activation.id))
             }
-            if isDone { return true }
+            if isDone {
+                kernel.renewFileSystem(
+                    on: DeviceFinder.path(of: activation).path, try? stack.source(activation).path)
+                return true
+            }
             let failure = undo.run(after: SessionsError.internalFault("used"))
             if case .rollback(_, let failures) = failure {
                 throw SessionsError.internalFault(failures.joined(separator: "; "))

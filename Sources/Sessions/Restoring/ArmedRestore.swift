@@ -57,6 +57,10 @@ struct ArmedRestore {
         // While nobody else can have written to it.
         if !request.dryRun { proof = try restorer.proof(of: path.path, session) }
         try target.close()
+        if !request.dryRun {
+            lifecycle.kernel.renewFileSystem(
+                on: path.path, try? lifecycle.stack.source(current).path)
+        }
         if !request.dryRun, !isOnline {
             // What was overwritten becomes the session that undoes this.
             back = try lifecycle.wayBack(current, restoreOf: session.record.name)

@@ -41,6 +41,7 @@ struct BareRestore {
             proof = try restorer.proof(of: path, session)
         }
         try target.close()
+        if !request.dryRun { restorer.kernel.renewFileSystem(on: path) }
         // Until its records say what has happened, its sessions stay.
         withExtendedLifetime(verified) {}
         return try restorer.conclude(

@@ -35,6 +35,7 @@ extension PuttingBack {
         }
         let failure = write(way, verified, device)
         try device.close()
+        restorer.kernel.renewFileSystem(on: source)
         let now = try restorer.kernel.look(source, image: activation.image)
         let outcome = try lifecycle.close(
             activation, Ending(end: now, restoreOf: way.session.record.name))

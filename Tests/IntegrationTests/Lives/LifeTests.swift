@@ -16,7 +16,8 @@ extension IntegrationTests {
         private let environment = ProcessInfo.processInfo.environment
 
         private static let diagnosis = """
-            cat /run/dmsnap/monitor.log; dmesg | tail -20; cat /proc/locks
+            cat /run/dmsnap/monitor.log; dmesg | tail -20; cat /proc/locks; losetup -l
+            ls -l /proc/[0-9]*/fd 2> /dev/null | grep -B9 ' /dev/loop'
             ps -eo pid,ppid,stat,wchan:20,args | grep -v ' \\[.*\\]$'
             cat /var/lib/dmsnap/registry.json | tr -d '\\n ' | cut -c1-2000
             """

@@ -57,6 +57,15 @@ enum Monitors {
         return try locks(of: process).contains { !$0.hasSuffix(":\(own)") }
     }
 
+    /// Whether a process has a loop device open, to look what is behind it: as long as it has, what is detached
+    /// stays.
+    static func holdsLoop(_ process: pid_t) -> Bool {
+        let descriptors = FilePath("/proc/\(process)/fd")
+        return ((try? Files.list(descriptors)) ?? []).contains { name in
+            (try? Files.resolve(descriptors.appending(name)))?.string.hasPrefix("/dev/loop") == true
+        }
+    }
+
     /// Whether a process holds the lock that says that it runs.
     static func isOn(_ process: pid_t) throws -> Bool {
         let own = try FileStatus("/run/dmsnap/monitor.lock").inode

@@ -252,12 +252,15 @@ final class RealMachine: LifeMachine {
     }
 
     func stopMonitor() throws {
-        try wait("the monitor holds no lock") {
+        try wait("the monitor holds neither a lock nor a loop device") {
             // What udev's rule runs goes on: it waits for that.
             let monitors = Machine.monitors.compactMap { pid_t($0) }
             for process in monitors { kill(process, SIGSTOP) }
             // With a lock of it a verb would wait for ever.
-            if try !monitors.contains(where: Monitors.holdsLock) { return true }
+            let isFree = try !monitors.contains(where: {
+                try Monitors.holdsLock($0) || Monitors.holdsLoop($0)
+            })
+            if isFree { return true }
             for process in monitors { kill(process, SIGCONT) }
             return false
         }
