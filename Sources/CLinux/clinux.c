@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/btrfs.h>
 #include <linux/dm-ioctl.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
@@ -43,27 +42,6 @@ int clinux_blk_logical_sector(int fd, uint32_t *bytes) {
 }
 
 int clinux_blk_flush_buffers(int fd) { return ioctl(fd, BLKFLSBUF, 0); }
-
-static int on_btrfs_device(int control_fd, unsigned long request, const char *path) {
-    struct btrfs_ioctl_vol_args arguments;
-    memset(&arguments, 0, sizeof arguments);
-    size_t length = strlen(path);
-    // An empty name is every device.
-    if (length == 0 || length >= sizeof arguments.name) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    memcpy(arguments.name, path, length);
-    return ioctl(control_fd, request, &arguments);
-}
-
-int clinux_btrfs_forget(int control_fd, const char *path) {
-    return on_btrfs_device(control_fd, BTRFS_IOC_FORGET_DEV, path);
-}
-
-int clinux_btrfs_scan(int control_fd, const char *path) {
-    return on_btrfs_device(control_fd, BTRFS_IOC_SCAN_DEV, path);
-}
 
 unsigned int clinux_major(dev_t device) { return major(device); }
 unsigned int clinux_minor(dev_t device) { return minor(device); }
