@@ -159,10 +159,11 @@ extension Kernel {
     ///
     /// - Parameters:
     ///   - path: what may be mounted now.
-    ///   - others: what it was mounted by before.
-    func renewFileSystem(on path: FilePath, _ others: FilePath?...) {
+    ///   - other: what else it may have been mounted by before.
+    func renewFileSystem(on path: FilePath, _ other: FilePath? = nil) {
         guard (try? contents(path))?.type == "btrfs" else { return }
-        for each in [path] + others.compactMap(\.self) { forgetBtrfs(on: each) }
+        forgetBtrfs(on: path)
+        if let other { forgetBtrfs(on: other) }
         scanBtrfs(on: path)
     }
 

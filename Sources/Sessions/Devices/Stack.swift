@@ -153,6 +153,12 @@ struct Stack: Sendable {
         try settled({ try kernel.holders(of: image) }, \.self, but: nil)
     }
 
+    /// After an assembled device was put back, or shows something older: see `Kernel.renewFileSystem`.
+    func renewFileSystem(of activation: Activation) {
+        kernel.renewFileSystem(
+            on: DeviceFinder.path(of: activation).path, try? source(activation).path)
+    }
+
     private func settled<Loop>(
         _ find: () throws -> [Loop], _ path: (Loop) -> FilePath, but kept: FilePath?
     ) throws -> [Loop] {

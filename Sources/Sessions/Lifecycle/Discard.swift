@@ -150,8 +150,7 @@ extension Lifecycle {
                 try endDiscard(registry.activation(activation.id))
             }
             if isDone {
-                kernel.renewFileSystem(
-                    on: DeviceFinder.path(of: activation).path, try? stack.source(activation).path)
+                stack.renewFileSystem(of: activation)
                 return true
             }
             let failure = undo.run(after: SessionsError.internalFault("used"))

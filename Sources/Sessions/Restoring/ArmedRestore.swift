@@ -57,11 +57,8 @@ struct ArmedRestore {
         // While nobody else can have written to it.
         if !request.dryRun { proof = try restorer.proof(of: path.path, session) }
         try target.close()
-        if !request.dryRun {
-            lifecycle.kernel.renewFileSystem(
-                on: path.path, try? lifecycle.stack.source(current).path)
-        }
         if !request.dryRun, !isOnline {
+            lifecycle.stack.renewFileSystem(of: current)
             // What was overwritten becomes the session that undoes this.
             back = try lifecycle.wayBack(current, restoreOf: session.record.name)
         }

@@ -93,7 +93,7 @@ extension Merger {
         }
         // Whoever looked at it while it was held has left old contents in its page cache.
         if try FileStatus(target.path).kind == .blockDevice { try target.dropCache() }
-        kernel.renewFileSystem(on: target.path, try? stack.source(activation).path)
+        stack.renewFileSystem(of: activation)
     }
 
     private func used(_ activation: Activation) -> SessionsError {
