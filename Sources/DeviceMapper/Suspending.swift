@@ -15,37 +15,50 @@ extension DeviceMapping {
         _ name: DeviceName, in transaction: DeviceMapperTransaction, freezing: Bool = true,
         _ body: () throws -> Result
     ) throws -> Result {
+        try whileSuspended([name], in: transaction, freezing: freezing, body)
+    }
+
+    /// The same of several devices: every guard stands before the first is suspended, in their order, and
+    /// they are resumed in the opposite one. In between is an instant that all of them have in common.
+    public func whileSuspended<Result>(
+        _ names: ArraySlice<DeviceName>, in transaction: DeviceMapperTransaction,
+        freezing: Bool = true, _ body: () throws -> Result
+    ) throws -> Result {
+        guard let name = names.last else { return try body() }
         let watch = try standGuard(over: name)
-        do {
-            try suspend(name, freezing: freezing)
-        } catch {
-            watch.dismiss()
-            throw error
-        }
-        let result: Swift.Result<Result, any Error>
-        do {
-            result = .success(try body())
-        } catch {
-            result = .failure(error)
-        }
-        do {
-            try resume(name, in: transaction, visibility: .disk)
-            watch.dismiss()
-        } catch {
-            // A second try costs nothing, and a device left suspended stops the machine.
-            do {
-                try resume(name, in: transaction, visibility: .disk)
-                watch.dismiss()
-            } catch {
-                // The guard needs no memory and no cookie of udev's: what failed here may work there.
-                if watch.resume() { return try result.get() }
-                if case .failure(let cause) = result {
-                    throw ResumeFailure(cause: cause, resume: error)
-                }
-                throw error
+        var stuck: (any Error)?
+        let result = Swift.Result {
+            try whileSuspended(names.dropLast(), in: transaction, freezing: freezing) {
+                try suspend(name, freezing: freezing)
+                let result = Swift.Result(catching: body)
+                stuck = resumed(name, in: transaction)
+                return try result.get()
             }
         }
-        return try result.get()
+        guard let stuck else {
+            watch.dismiss()
+            return try result.get()
+        }
+        // The guard needs no memory and no cookie of udev's: what failed here may work there.
+        if watch.resume() { return try result.get() }
+        if case .failure(let cause) = result { throw ResumeFailure(cause: cause, resume: stuck) }
+        throw stuck
+    }
+
+    /// - Returns: what it failed with, twice: a second try costs nothing, and a device left suspended stops the
+    ///   machine.
+    private func resumed(
+        _ name: DeviceName, in transaction: DeviceMapperTransaction
+    ) -> (any Error)? {
+        for isLast in [false, true] {
+            do {
+                try resume(name, in: transaction, visibility: .disk)
+                return nil
+            } catch {
+                if isLast { return error }
+            }
+        }
+        return nil
     }
 }
 

@@ -8,7 +8,7 @@ struct Checkpoint: ParsableCommand {
         discussion: """
             What was written before is in what restoring the new session goes back to, and the file \
             system is frozen for an instant, so that nothing is half done. What a mount that lasts for months needs, before an upgrade or \
-            every hour.
+            every hour. Of a group, named in the place of a device, it is one instant for all of its devices.
             """)
 
     @OptionGroup var device: DeviceOptions
@@ -28,25 +28,55 @@ struct Checkpoint: ParsableCommand {
     func run() throws {
         let name = try device.required()
         let service = try SnapshotService.forRoot(to: "take a checkpoint")
+        let label = label.flatMap { SessionLabel($0) }
+        if let group = try service.group(named: name) {
+            return try tell(service.checkpoint(group.name, label: label), of: group.name)
+        }
         let shown = Output.visible(name)
-        switch try service.checkpoint(name, label: label.flatMap { SessionLabel($0) }) {
+        guard
+            let session = try Self.tell(service.checkpoint(name, label: label), of: shown)
+        else { return try refuseLabel(shown) }
+        try Output.print(
+            "To come back: unmount it, then dmsnap restore --session \(Output.visible(session.text))"
+        )
+    }
+
+    /// What was done of each device, and of all.
+    private func tell(_ checkpoint: GroupCheckpoint, of group: GroupName) throws {
+        var session: SessionName?
+        for (device, outcome) in zip(checkpoint.devices, checkpoint.outcomes) {
+            session = try Self.tell(outcome, of: Output.visible(device)) ?? session
+        }
+        guard let session else { return try refuseLabel(group.text) }
+        try Output.print(
+            """
+            All of \(group) at one instant. To come back: unmount them, then \
+            dmsnap restore --group --session \(Output.visible(session.text))
+            """)
+    }
+
+    /// - Returns: the session that begins; nil if none does.
+    private static func tell(
+        _ outcome: CheckpointOutcome, of shown: String
+    ) throws -> SessionName? {
+        switch outcome {
         case .made(let session, let closed):
-            try Self.tell(closed)
-            let session = Output.visible(session.text)
-            try Output.print(
-                """
-                \(shown): session \(session) begins here.
-                To come back: unmount it, then dmsnap restore --session \(session)
-                """)
+            try tell(closed)
+            try Output.print("\(shown): session \(Output.visible(session.text)) begins here.")
+            return session
         case .idle(let closed):
-            try Self.tell(closed)
+            try tell(closed)
             try Output.print(
                 "\(shown) is not in use: the session of its next mount begins with what it is now.")
-            if label != nil {
-                Output.diagnose("\(shown): there is no session yet to be called that")
-                throw ExitCode(ExitStatus.busy.rawValue)
-            }
+            return nil
         }
+    }
+
+    /// Nothing was in use.
+    private func refuseLabel(_ shown: String) throws {
+        guard label != nil else { return }
+        Output.diagnose("\(shown): there is no session yet to be called that")
+        throw ExitCode(ExitStatus.busy.rawValue)
     }
 
     private static func tell(_ closed: Session?) throws {

@@ -19,7 +19,7 @@ public struct Dmsnap: ParsableCommand {
             Activate.self, Deactivate.self, Status.self, Sessions.self, Show.self, Browse.self,
             Copy.self, Diff.self, Changes.self, Export.self, Send.self, Receive.self, Verify.self,
             Restore.self, Reset.self, Checkpoint.self, Try.self, Discard.self, Commit.self,
-            SetVerb.self,
+            SetVerb.self, GroupVerb.self,
             Apply.self,
             Label.self, Pin.self, Unpin.self, Delete.self,
             Prune.self, Passwd.self, Doctor.self, Assemble.self,

@@ -14,8 +14,8 @@ struct Restore: ParsableCommand {
             Everything is read and checked before the first byte is written. Through an activated \
             device the restore is itself a session, which undoes it when restored. With --online \
             the kernel puts the contents back while the device can be mounted already. A DEVICE in \
-            the place of a SESSION stands for the latest session of it. On a terminal it shows what \
-            it will do, and asks.
+            the place of a SESSION stands for the latest session of it; a GROUP, for the last instant that all of its \
+            devices have in common. On a terminal it shows what it will do, and asks.
             """)
 
     @OptionGroup var session: SessionOptions
@@ -31,6 +31,9 @@ struct Restore: ParsableCommand {
 
     @Flag(help: "Let the kernel do it while the device can be mounted (an activated one).")
     var online = false
+
+    @Flag(help: "With all devices of the session's group, to the instant at which it begins.")
+    var group = false
 
     @Flag(help: "Don't ask on a terminal.")
     var yes = false
@@ -61,6 +64,11 @@ struct Restore: ParsableCommand {
         }
         if device != nil, dev != nil {
             throw ValidationError("give the device once: with --device or with --dev")
+        }
+        if group, session.named == nil || device != nil || dev != nil || online {
+            throw ValidationError(
+                "--group takes a SESSION, and restores the devices of its group themselves, offline: leave --device "
+                    + "and --online out")
         }
         if online, skipDamaged {
             throw ValidationError(
@@ -106,6 +114,7 @@ struct Restore: ParsableCommand {
             to: "restore a device", named: session.named)
         // The first signal stops cleanly between two writes.
         clinux_catch_interrupts()
+        if let goal = try goal(service) { return try restore(goal, service) }
         let request = try wanted(service)
         try confirm(request, service)
         try Self.perform(request, service)
@@ -115,19 +124,30 @@ struct Restore: ParsableCommand {
     ///
     /// - Throws: `ExitCode` where the device isn't surely what it was.
     static func perform(_ request: RestoreRequest, _ service: SnapshotService) throws {
+        let outcome = try showingProgress { try service.restore(request, control: $0) }
+        try tell(outcome, isDry: request.dryRun, service)
+    }
+
+    static func showingProgress<Outcome>(
+        _ body: (RestoreControl) throws -> Outcome
+    ) rethrows -> Outcome {
         let progress = ProgressPrinter(isInteractive: Terminal.isInteractive)
-        let outcome = try service.restore(
-            request,
-            control: RestoreControl(
+        defer { progress.end() }
+        return try body(
+            RestoreControl(
                 report: { progress.show($0) }, isCancelled: { clinux_interrupted() != 0 }))
-        progress.end()
+    }
+
+    static func tell(
+        _ outcome: RestoreOutcome, isDry: Bool, _ service: SnapshotService, inGroup: Bool = false
+    ) throws {
         list(outcome.report.damage)
         if outcome.isOnline {
             // Somebody has to see its end.
             try MonitorLauncher.ensureRunning(service.layout)
         }
-        try Output.print(summary(of: outcome, isDry: request.dryRun))
-        if let undo = outcome.undo {
+        try Output.print(summary(of: outcome, isDry: isDry))
+        if let undo = outcome.undo, !inGroup {
             try Output.print("To undo it: dmsnap restore --session \(Output.visible(undo.text))")
         }
         if let loss = outcome.loss {
@@ -181,12 +201,18 @@ struct Restore: ParsableCommand {
 
     /// Shows what will be done, and asks, where somebody is there to answer.
     private func confirm(_ request: RestoreRequest, _ service: SnapshotService) throws {
-        guard !yes, !dryRun, Terminal.hasSomebody else { return }
-        let preview = try service.preview(request)
-        guard Terminal.agrees(Self.question(preview)) else {
-            Output.diagnose("nothing was done")
-            throw ExitCode(ExitStatus.ioError.rawValue)
-        }
+        guard asks else { return }
+        try Self.require(Self.question(service.preview(request)))
+    }
+
+    /// Whether to ask before anything is written.
+    var asks: Bool { !yes && !dryRun && Terminal.hasSomebody }
+
+    /// - Throws: `ExitCode` unless somebody agrees.
+    static func require(_ question: String) throws {
+        guard !Terminal.agrees(question) else { return }
+        Output.diagnose("nothing was done")
+        throw ExitCode(ExitStatus.ioError.rawValue)
     }
 
     /// What a restore will do: where, to what, how much, and what goes with it.

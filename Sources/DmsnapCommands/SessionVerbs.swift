@@ -103,6 +103,13 @@ struct Show: ParsableCommand {
         }
         if let label = record.label { lines.append(("label", label.text)) }
         if record.isPinned { lines.append(("pinned", "yes")) }
+        if let instant = record.instant {
+            lines.append(
+                (
+                    "group",
+                    "\(instant.group): begins at an instant that all of its devices had in common"
+                ))
+        }
         if record.isReceived {
             lines.append(("received", "from another machine; its device is named with --device"))
         }

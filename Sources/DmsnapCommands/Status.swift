@@ -69,6 +69,10 @@ struct Status: ParsableCommand {
                 "\(Output.visible(one.path)): \(base) at "
                     + (one.restoreAt == .boot ? "the next boot" : "the last unmount"))
         }
+        for name in Set(all.compactMap(\.group?.text)).sorted() {
+            let devices = all.filter { $0.group?.text == name }.map { Output.visible($0.path) }
+            try Output.print("group \(name): \(devices.joined(separator: ", "))")
+        }
         for one in all where one.leaving {
             try Output.print(
                 "\(Output.visible(one.path)): is deactivated when it is not in use any more")

@@ -20,7 +20,9 @@ extension SessionsError {
     public var exitStatus: ExitStatus {
         switch self {
         case .unsuitable, .configuration, .ambiguousLabel: .usage
-        case .noSuchDevice, .notActivated, .noSuchSession, .noSuchFile, .missingDirectory: .noInput
+        case .noSuchDevice, .notActivated, .noSuchSession, .noSuchGroup, .noSuchFile,
+            .missingDirectory:
+            .noInput
         case .busy: .busy
         case .invalidSession, .damagedRecord, .damagedStore, .damagedView, .damagedChunks,
             .brokenChain, .otherDevice, .notRestored, .changedMeanwhile, .notDeletable:

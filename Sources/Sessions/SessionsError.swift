@@ -13,6 +13,8 @@ public enum SessionsError: Error, Sendable {
     case notActivated(String)
     /// There is no such session.
     case noSuchSession(String)
+    /// No group of devices has this name.
+    case noSuchGroup(String)
     /// There is no such file in the device's file system at that time.
     case noSuchFile(path: String, session: String)
     /// Not everything was copied; the program that did it has said why.
@@ -100,6 +102,8 @@ extension SessionsError: CustomStringConvertible {
             "\(device): no such block device or image file; check the name with lsblk"
         case .notActivated(let device):
             "\(device): not activated; see `dmsnap status` for what is"
+        case .noSuchGroup(let group):
+            "\(group): no such group; see `dmsnap status` for what there is"
         case .noSuchSession(let session):
             "\(session): no such session; see `dmsnap sessions` for what there is"
         case .noSuchFile(let path, let session):

@@ -331,6 +331,8 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
         hidden[number] ?? []
     }
 
+    package func foundations(of number: DeviceNumber) -> Set<DeviceNumber> { [number] }
+
     package func foundations(ofDirectory path: FilePath) -> Set<DeviceNumber> {
         foundations
     }

@@ -15,6 +15,7 @@ extension Catalogue {
             store: store.number, chain: activation.chain.id, index: activation.chain.index,
             chunkSize: activation.chunkSize, openedAt: now(), baseline: store.baseline)
         record.loss = store.loss
+        record.instant = store.instant
         return record
     }
 

@@ -101,6 +101,10 @@ public struct SessionRecord: Sendable, Codable {
     /// begins is no state that the device ever showed, so nothing goes back to there.
     public var continues: SessionName?
 
+    /// The instant of its device's group that restoring it goes back to; nil if that had none in common then, and
+    /// of a device that was in no group.
+    public var instant: GroupInstant?
+
     /// Whether it stays, whatever is pruned.
     public var isPinned: Bool { pinned ?? false }
 

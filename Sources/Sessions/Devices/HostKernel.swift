@@ -202,26 +202,6 @@ public struct HostKernel: Kernel {
         try LoopDevice(path)?.detach()
     }
 
-    /// From /proc/self/mountinfo.
-    public func mounts(of number: DeviceNumber) throws(SystemError) -> [Mount] {
-        try MountTable.mounts(of: number)
-    }
-
-    /// From /proc and sysfs.
-    public func hiddenUses(of number: DeviceNumber) -> [DeviceUse] {
-        DeviceUses.hidden(of: number)
-    }
-
-    /// From the mount table and sysfs.
-    public func foundations(ofDirectory path: FilePath) -> Set<DeviceNumber> {
-        MountTable.device(holding: path).map { Sysfs.foundations(of: $0) } ?? []
-    }
-
-    /// By /etc/fstab.
-    public func missingMount(around path: FilePath) -> FilePath? {
-        MountTable.missingMount(around: path)
-    }
-
     /// Writes the device's `uevent` file.
     public func announce(_ number: DeviceNumber, _ word: String) throws(SystemError) {
         // Keys and values of letters and digits only: a `-` makes the write fail with EINVAL

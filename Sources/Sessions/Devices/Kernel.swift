@@ -99,6 +99,8 @@ public protocol Kernel: Sendable {
     func hiddenUses(of number: DeviceNumber) -> [DeviceUse]
     /// Every device that a directory's contents rest on, down to the disks.
     func foundations(ofDirectory path: FilePath) -> Set<DeviceNumber>
+    /// Every device that this one's contents rest on, itself included, down to the disks.
+    func foundations(of number: DeviceNumber) -> Set<DeviceNumber>
     /// Where a file system is to be mounted around a path, and isn't; nil if nowhere.
     func missingMount(around path: FilePath) -> FilePath?
 

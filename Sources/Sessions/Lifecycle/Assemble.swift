@@ -78,6 +78,8 @@ extension Lifecycle {
         let (closed, interrupted) = try closeLastBoot(located)
         let armed = try putBackAtBoot(closed)
         try armAgain(armed)
+        // Found again at the next exchange.
+        _ = try? noteRest(of: armed.id)
         try? dropRoundTrips(armed.id)
         // The raw device was kept from everybody; now its rules may give it its links.
         try kernel.trigger(stack.source(armed).number)

@@ -1,4 +1,4 @@
-import Block
+public import Block
 import DeviceMapper
 import FoundationEssentials
 import SystemPackage
@@ -11,6 +11,16 @@ public enum CheckpointOutcome: Sendable {
     /// Nobody uses the device: the session of its next mount begins with what it is now. `closed` is of
     /// what was written since the last.
     case idle(closed: Session?)
+}
+
+/// What a checkpoint made of several devices, or of one.
+public struct GroupCheckpoint: Sendable {
+    /// What is mounted of each: `/dev/mapper/dmsnap-<name>`.
+    public let devices: [ByteText]
+    /// Of each device.
+    public let outcomes: [CheckpointOutcome]
+    /// What restoring any of the sessions that begin there goes back to, with all of the group.
+    public let instant: GroupInstant?
 }
 
 /// `checkpoint`: a session's end, and the next one's beginning, in the middle of a mount.
@@ -38,22 +48,69 @@ extension Lifecycle {
     ) throws(SessionsError) -> CheckpointOutcome {
         guard let found = try finder.find(device) else { throw .notActivated(device) }
         return try registry.operating(on: found.id) { current in
-            guard let activation = try recover(current) else {
-                throw SessionsError.notActivated(device)
-            }
-            try requireAssembled(activation, "then take the checkpoint")
-            try merger.refuse(activation, "then take the checkpoint")
-            try refuseOverlay(activation, "then take the checkpoint")
-            if let idle = try whenIdle(activation) { return idle }
-            let closed = try exchangeInUse(activation)
-            guard
-                case .opened(let name) = try openSession(
-                    activation.id, use: use(of: activation), kind: .checkpoint, label: label)
-            else {
-                throw SessionsError.internalFault("\(activation.name) has a session already")
-            }
-            return .made(name, closed: closed)
+            try checkpoint([current], of: nil, label).outcomes[0]
         }
+    }
+
+    /// The same of every device of a group that is in use, at one instant; the others are as they are at that
+    /// instant.
+    ///
+    /// - Throws: `noSuchGroup`; what a checkpoint of one of them does, and then there is none of any.
+    func checkpoint(
+        _ name: GroupName, label: SessionLabel?
+    ) throws(SessionsError) -> GroupCheckpoint {
+        let group = try report(on: name).group
+        return try registry.operating(onAll: group.members) { currents in
+            guard try registry.read().group(name) == group else {
+                throw SessionsError.busy(
+                    device: name.text, reason: "its devices have just been changed",
+                    advice: "try again")
+            }
+            return try checkpoint(currents, of: group, label)
+        }
+    }
+
+    private func checkpoint(
+        _ currents: [Activation], of group: DeviceGroup?, _ label: SessionLabel?
+    ) throws -> GroupCheckpoint {
+        let devices = try currents.map { try readyForCheckpoint($0) }
+        if group != nil { try refuseStacked(devices) }
+        var closed: [String: Session] = [:]
+        for _ in 0..<5 {
+            let used = try devices.filter { device in
+                guard case .idle(let session) = try whenIdle(device) else { return true }
+                closed[device.id] = closed[device.id] ?? session
+                return false
+            }
+            let exchanged =
+                used.isEmpty ? try atRest(group) : try exchangeInUse(used, isGroup: group != nil)
+            guard let exchanged else { continue }
+            for (one, outcome) in zip(used, exchanged.outcomes) {
+                if case .session(let session) = outcome { closed[one.id] = session }
+            }
+            let instant = try exchanged.instant.get()
+            let outcomes = try devices.map { device in
+                used.contains { $0.id == device.id }
+                    ? .made(try begin(device, label), closed: closed[device.id])
+                    : CheckpointOutcome.idle(closed: closed[device.id])
+            }
+            return GroupCheckpoint(
+                devices: devices.map(DeviceFinder.path(of:)), outcomes: outcomes, instant: instant)
+        }
+        throw SessionsError.busy(
+            device: group?.name.text ?? DeviceFinder.path(of: devices[0]).text,
+            reason: "it is opened and closed again and again",
+            advice: "see what mounts it, then take the checkpoint")
+    }
+
+    private func readyForCheckpoint(_ current: Activation) throws -> Activation {
+        guard let activation = try recover(current) else {
+            throw SessionsError.notActivated(current.path.text)
+        }
+        try requireAssembled(activation, "then take the checkpoint")
+        try merger.refuse(activation, "then take the checkpoint")
+        try refuseOverlay(activation, "then take the checkpoint")
+        return activation
     }
 
     /// - Returns: nil of a device that is in use.
@@ -67,6 +124,13 @@ extension Lifecycle {
         }
     }
 
+    /// - Returns: nil if somebody has just begun to use one of them.
+    private func atRest(_ group: DeviceGroup?) throws -> Exchanged? {
+        guard let group else { return Exchanged(outcomes: [], instant: .success(nil)) }
+        let instant = try group.members.first.flatMap { id throws in try noteRest(of: id) }
+        return instant.map { Exchanged(outcomes: [], instant: .success($0)) }
+    }
+
     private func held(_ activation: Activation) -> SessionsError {
         .busy(
             device: DeviceFinder.path(of: activation).text,
@@ -78,43 +142,84 @@ extension Lifecycle {
         try stack.origin(activation).flatMap { try stack.uses(of: $0.number).first }
     }
 
-    /// - Returns: the session that this closed; nil if its store held nothing.
-    private func exchangeInUse(_ current: Activation) throws -> Session? {
-        try finder.requireBase(current)
-        if let shortage = room(in: current.base.path.path)?.shortage {
-            throw SessionsError.noRoom(
-                device: DeviceFinder.path(of: current).text, reason: shortage)
+    /// - Returns: nil if one of the others of the group has been used since.
+    private func exchangeInUse(_ devices: [Activation], isGroup: Bool) throws -> Exchanged? {
+        for device in devices {
+            try finder.requireBase(device)
+            if let shortage = room(in: device.base.path.path)?.shortage {
+                throw SessionsError.noRoom(
+                    device: DeviceFinder.path(of: device).text, reason: shortage)
+            }
         }
-        // What was written up to now is a session's, also where nobody has opened one yet.
-        _ = try openSession(current.id, use: use(of: current))
-        try stack.synchronizeFileSystem(of: current)
-        var activation = try withoutLost(registry.activation(current.id))
-        var next = Store(
-            number: activation.store.number + 1, baseline: activation.store.baseline)
-        next.awaitsBoundary = true
-        activation = try registry.change(activation.id) { current throws(SessionsError) in
+        var (mounted, others): ([Activation], [Activation]) = ([], [])
+        for device in devices {
+            // What was written up to now is a session's, also where nobody has opened one yet.
+            let use = try use(of: device)
+            _ = try openSession(device.id, use: use)
+            try stack.synchronizeFileSystem(of: device)
+            let whole = try withoutLost(registry.activation(device.id))
+            if case .mount = use { mounted.append(whole) } else { others.append(whole) }
+        }
+        // A file system may have its log on another one of these devices, and writes to that while it is frozen.
+        let begun = try registry.change(all: (mounted + others).map(\.id)) {
+            current throws(SessionsError) in
+            var next = Store(number: current.store.number + 1, baseline: current.store.baseline)
+            next.awaitsBoundary = true
             try current.beginExchange(to: next, held: nil)
         }
-        let place = Layout.boundary(in: activation.armedDirectory(next.number))
-        let boundary = Stack.Boundary.frozen { baseline, held in
-            try Files.replace(place, with: JSON.encode(Frozen(baseline: baseline, held: held)))
-        }
         do {
-            switch try exchange(activation, to: next, at: boundary, Ending()) {
-            case .session(let session): return session
-            case .dropped: return nil
-            case nil:
-                try abandonExchange(activation)
-                throw held(activation)
+            let exchanged = try exchange(begun.map(handover), Ending(), needsRest: isGroup)
+            if exchanged == nil {
+                for device in begun {
+                    let snapshot = try stack.snapshot(device, store: device.store.number)
+                    if snapshot?.openCount ?? 0 > 0 { throw held(device) }
+                }
+            }
+            return exchanged.map { exchanged in
+                let byDevice = Dictionary(
+                    uniqueKeysWithValues: zip(begun.map(\.id), exchanged.outcomes))
+                return Exchanged(
+                    outcomes: devices.compactMap { byDevice[$0.id] }, instant: exchanged.instant)
             }
         } catch SessionsError.deviceMapper(let error)
             where error.operation == .suspend && error.errno == .resourceBusy
         {
             // A second freeze of a file system is refused (freeze_super()).
+            let device = try begun.first { try MapperNames.origin($0).text == error.name }
             throw SessionsError.busy(
-                device: DeviceFinder.path(of: activation).text,
+                device: DeviceFinder.path(of: device ?? begun[0]).text,
                 reason: "somebody has frozen the file system on it",
                 advice: "let it go on (`fsfreeze --unfreeze`), then take the checkpoint")
+        }
+    }
+
+    private func handover(_ activation: Activation) throws -> Handover {
+        guard case .exchanging(_, let next) = activation.state else {
+            throw SessionsError.internalFault("\(activation.name) is not exchanging its store")
+        }
+        let place = Layout.boundary(in: activation.armedDirectory(next.number))
+        return Handover(
+            activation: activation, next: next,
+            boundary: .frozen { baseline, held in
+                try Files.replace(
+                    place, with: JSON.encode(Frozen(baseline: baseline, held: held)))
+            })
+    }
+
+    /// The session that begins at a checkpoint; the monitor may have been faster to open it.
+    private func begin(_ device: Activation, _ label: SessionLabel?) throws -> SessionName {
+        switch try openSession(
+            device.id, use: use(of: device), kind: .checkpoint, label: label)
+        {
+        case .opened(let name): return name
+        case .alreadyOpen(let name):
+            try catalogue.changeRecord(in: Layout.session(in: device.base.path.path, name)) {
+                $0.kind = .checkpoint
+                $0.label = label ?? $0.label
+            }
+            return name
+        case .later, .over:
+            throw SessionsError.internalFault("\(device.name) has no store to open a session of")
         }
     }
 

@@ -156,6 +156,7 @@ extension Lifecycle {
             record.bytes = nil
         }
         record.closedAt = record.closedAt ?? kernel.now()
+        record.instant = activation.store.instant ?? record.instant
         record.end = ending.end ?? record.end
         record.interrupted = record.interrupted || ending.isInterrupted
         record.doubt = record.doubt ?? ending.doubt

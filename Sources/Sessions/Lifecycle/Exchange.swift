@@ -97,14 +97,13 @@ extension Lifecycle {
         activation = try registry.change(activation.id) { current throws(SessionsError) in
             try current.beginExchange(to: next, held: held)
         }
-        switch try exchange(
-            activation, to: next, at: .quiet(quiet), Ending(restoreOf: restoreOf))
-        {
+        let exchanged = try exchange(
+            [Handover(activation: activation, next: next, boundary: .quiet(quiet))],
+            Ending(restoreOf: restoreOf))
+        switch exchanged?.outcomes.first {
         case .session(let session): return .closed(session)
         case .dropped: return .dropped
-        case nil:
-            try abandonExchange(activation)
-            return .inUse
+        case nil: return .inUse
         }
     }
 
@@ -124,86 +123,5 @@ extension Lifecycle {
     private func hasMissedNothing(_ store: Store, _ quiet: Stack.Quiet) -> Bool {
         guard store.isAbsent, let writes = quiet.writes else { return false }
         return writes == store.writes
-    }
-
-    /// Makes the next store, lets it take over, and closes the one before.
-    ///
-    /// - Returns: what became of that; nil if somebody had opened the device by then, and everything is as
-    ///   before.
-    func exchange(
-        _ activation: Activation, to next: Store, at boundary: Stack.Boundary, _ ending: Ending
-    ) throws -> StoreOutcome? {
-        let directory = activation.armedDirectory(next.number)
-        var undo = Undo()
-        do {
-            undo.add("removing \(directory)") { try Files.removeDirectory(directory) }
-            undo.add("detaching the new store") { try stack.detachStore(in: directory) }
-            let successor = try next.isAbsent ? noStore(in: directory) : makeNext(activation, next)
-            let outcome = try stack.exchange(activation, next: successor, at: boundary) {
-                try endExchange(registry.activation(activation.id), ending)
-            }
-            if let outcome { return outcome }
-            let failure = undo.run(after: SessionsError.internalFault("used"))
-            if case .rollback(_, let failures) = failure {
-                throw SessionsError.internalFault(failures.joined(separator: "; "))
-            }
-            return nil
-        } catch {
-            // The new store captures already (only the resume, the old one's close or udev's answer
-            // failed), or nobody knows: undoing would throw away what it holds. `recover` sees which, and goes on.
-            if (try? isOver(activation, next)) ?? true { throw error }
-            let failure = undo.run(after: error)
-            try abandonExchange(activation)
-            throw failure
-        }
-    }
-
-    /// The next store is gone again, and the present one goes on.
-    @discardableResult
-    func abandonExchange(_ activation: Activation) throws(SessionsError) -> Activation {
-        try registry.change(activation.id) { current throws(SessionsError) in
-            try current.abandonExchange()
-        }
-    }
-
-    private func makeNext(_ activation: Activation, _ next: Store) throws -> Stack.Successor {
-        let file = try stack.makeStore(
-            activation, next.number, limit: configuration.storeLimit)
-        try registry.change(activation.id) { current throws(SessionsError) in
-            try current.noteNext(file)
-        }
-        let loop = try stack.attachStore(
-            activation, in: activation.armedDirectory(next.number))
-        return Stack.Successor(number: next.number, loop: loop)
-    }
-
-    /// A directory all the same, for a session to be told of in.
-    private func noStore(in directory: FilePath) throws -> Stack.Successor? {
-        try Files.makeDirectory(directory)
-        return nil
-    }
-
-    /// Whether the next store has been put in place, as far as that it may have captured; or, if there
-    /// is to be none, whether the old one is gone.
-    private func isOver(_ activation: Activation, _ next: Store) throws -> Bool {
-        next.isAbsent
-            ? try stack.snapshot(activation, store: activation.store.number) == nil
-            : try stack.snapshot(activation, store: next.number) != nil
-    }
-
-    /// The next store captures and the old one's table is gone: the old one is closed, and the
-    /// registry says so. Can be done again after a crash at any point of it.
-    func endExchange(_ activation: Activation, _ ending: Ending) throws -> StoreOutcome {
-        let activation = try noteFrozen(activation)
-        guard case .exchanging(_, let next) = activation.state, next.awaitsBoundary != true else {
-            throw SessionsError.internalFault("\(activation.name) is not exchanging its store")
-        }
-        var ending = ending
-        ending.end = ending.end ?? next.baseline
-        let outcome = try close(activation, ending)
-        try registry.change(activation.id) { current throws(SessionsError) in
-            try current.endExchange(outcome)
-        }
-        return outcome
     }
 }

@@ -12,6 +12,9 @@ struct Lifecycle: Sendable {
     let finder: DeviceFinder
     let catalogue: Catalogue
     let merger: Merger
+    /// Whether an exchange puts down the instants that a group has in common; not while its devices are between two
+    /// of them.
+    var notesInstants = true
 
     var kernel: any Kernel { stack.kernel }
     var configuration: Configuration { catalogue.configuration }

@@ -35,6 +35,7 @@ extension Lifecycle {
     func set(_ device: String, _ change: PolicyChange) throws(SessionsError) -> Activation {
         guard let found = try finder.find(device) else { throw .notActivated(device) }
         if found.restoreAt != nil { return try setOverlay(found.id, device, change) }
+        try refuseForMember(found, device)
         if let keep = change.keep, !RestorePolicy.keeps.contains(keep) {
             throw .unsuitable(
                 device: device, reason: "\(keep) is no number of times that can be undone")

@@ -132,6 +132,9 @@ public struct Activation: Hashable, Sendable, Codable, Identifiable {
         return merge
     }
 
+    /// Whether its store is being exchanged.
+    var isExchanging: Bool { if case .exchanging = state { true } else { false } }
+
     /// The directory of the store that is under the origin.
     var directory: FilePath {
         session.map { Layout.session(in: base.path.path, $0) } ?? armedDirectory(store.number)

@@ -54,6 +54,44 @@ extension Registry {
         }
     }
 
+    /// The same of several; in one order whoever asks, so that no two wait for each other.
+    ///
+    /// - Returns: what `body` returned, which is given the activations as they are now, in the order of `ids`.
+    func operating<Result>(
+        onAll ids: [String], _ body: ([Activation]) throws -> Result
+    ) throws(SessionsError) -> Result {
+        try asSessionsError { try inTurn(ids.sorted()[...]) { try body(current(ids)) } }
+    }
+
+    /// The same of several, for what may take hours.
+    func operatingAlone<Result>(
+        onAll ids: [String], pause: () -> Void, _ body: ([Activation]) throws -> Result
+    ) throws(SessionsError) -> Result {
+        try asSessionsError {
+            try inTurn(ids.sorted()[...], alone: pause) { try body(current(ids)) }
+        }
+    }
+
+    private func current(_ ids: [String]) throws(SessionsError) -> [Activation] {
+        try ids.map { id throws(SessionsError) in try activation(id) }
+    }
+
+    private func inTurn<Result>(
+        _ left: ArraySlice<String>, _ body: () throws -> Result
+    ) throws -> Result {
+        guard let first = left.first else { return try body() }
+        return try operating(on: first) { _ in try inTurn(left.dropFirst(), body) }
+    }
+
+    private func inTurn<Result>(
+        _ left: ArraySlice<String>, alone pause: () -> Void, _ body: () throws -> Result
+    ) throws -> Result {
+        guard let first = left.first else { return try body() }
+        return try operatingAlone(on: first, pause: pause) { _ in
+            try inTurn(left.dropFirst(), alone: pause, body)
+        }
+    }
+
     private func name(of id: String) -> String {
         (try? read())?[id: id]?.path.text ?? id
     }

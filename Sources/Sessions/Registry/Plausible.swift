@@ -26,7 +26,24 @@ extension SessionRecord {
         guard (try? ChunkSize(chunkSize)) != nil else {
             return "chunkSize is not what it should be"
         }
+        guard instant?.isPlausible ?? true else { return "instant is not what it should be" }
         return nil
+    }
+}
+
+extension GroupInstant {
+    /// Whether this can be in a registry or a record.
+    fileprivate var isPlausible: Bool { places.allSatisfy { numbers.contains($0.chain.index) } }
+}
+
+extension Registry.Document {
+    /// Why its groups can't be in a registry; nil if they can.
+    var faultOfGroups: String? {
+        let members = (groups ?? []).flatMap(\.members)
+        let ids = Set(activations.map(\.id))
+        return Set(members).count == members.count && ids.isSuperset(of: members)
+            && Set((groups ?? []).map(\.name)).count == groups?.count ?? 0
+            ? nil : "groups: a device or a name is not what it should be"
     }
 }
 
@@ -86,6 +103,9 @@ extension Activation {
         }
         guard stores.allSatisfy({ numbers.contains($0.number) }) else {
             return "\(name): a store's number is not what it should be"
+        }
+        guard stores.allSatisfy({ $0.instant?.isPlausible ?? true }) else {
+            return "\(name): a store's instant is not what it should be"
         }
         guard numbers.contains(chain.index) else {
             return "\(name): chain.index is not what it should be"

@@ -14,6 +14,8 @@ package struct Registry: Sendable {
         var baseDirectories: [ByteText] = []
         /// The devices that are activated when nobody uses them; nil as none, which earlier ones don't have.
         var pending: [PendingActivation]?
+        /// Nil as none, which earlier ones don't have.
+        var groups: [DeviceGroup]?
 
         /// Whether nothing is activated, nor to be.
         var isIdle: Bool { activations.isEmpty && pending?.isEmpty != false }
@@ -76,6 +78,7 @@ package struct Registry: Sendable {
         let (document, isCurrent) = try decode(bytes, of: path)
         let faults =
             document.activations.lazy.map(\.fault) + (document.pending ?? []).map(\.fault)
+            + [document.faultOfGroups]
         for case let fault? in faults { throw .damagedRecord(path: path.string, reason: fault) }
         return (document, isCurrent)
     }
@@ -157,16 +160,37 @@ package struct Registry: Sendable {
         _ id: String, _ body: (inout Activation) throws(SessionsError) -> Void
     ) throws(SessionsError) -> Activation {
         try update { document throws(SessionsError) in
-            guard var activation = document[id: id] else { throw .notActivated(id) }
-            try body(&activation)
-            document[id: id] = activation
-            return activation
+            try Self.change(id, in: &document, body)
         }
+    }
+
+    /// Changes several at once: all of them, or none.
+    func change(
+        all ids: [String], _ body: (inout Activation) throws(SessionsError) -> Void
+    ) throws(SessionsError) -> [Activation] {
+        try update { document throws(SessionsError) in
+            var changed: [Activation] = []
+            for id in ids { changed.append(try Self.change(id, in: &document, body)) }
+            return changed
+        }
+    }
+
+    private static func change(
+        _ id: String, in document: inout Document,
+        _ body: (inout Activation) throws(SessionsError) -> Void
+    ) throws(SessionsError) -> Activation {
+        guard var activation = document[id: id] else { throw .notActivated(id) }
+        try body(&activation)
+        document[id: id] = activation
+        return activation
     }
 
     /// Forgets an activation. Its id never comes back, so nobody needs its lock's file.
     func forget(_ id: String) throws(SessionsError) {
-        try update { document throws(SessionsError) in document[id: id] = nil }
+        try update { document throws(SessionsError) in
+            document[id: id] = nil
+            document.leaveGroup(id)
+        }
         try? Files.remove(layout.operationLock(id))
     }
 }

@@ -39,6 +39,10 @@ public struct Store: Hashable, Sendable, Codable {
     /// so it hasn't.
     public internal(set) var awaitsBoundary: Bool?
 
+    /// The instant that it shares with the stores of its device's group: each of them was armed and empty then. Nil
+    /// where there was none.
+    var instant: GroupInstant?
+
     init(number: Int, baseline: Fingerprint) {
         self.number = number
         self.baseline = baseline

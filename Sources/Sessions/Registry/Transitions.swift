@@ -168,6 +168,7 @@ extension Activation {
             // The break lies before the store's session, which begins with what is there now.
             store.breach = Breach(what: what, place: .before)
             if let now { store.baseline = now }
+            store.instant = nil
             state = .armed(store)
             breakChain()
             return

@@ -63,13 +63,16 @@ public struct DeviceStatus: Sendable, Codable {
     /// How many of the times that it was put back can be undone.
     public let keep: Int
 
+    /// The group that it is in; nil if it is in none.
+    public let group: GroupName?
+
     /// See `mode`.
     public enum Mode: String, Sendable, Codable {
         case capture, overlay
     }
 
     private enum CodingKeys: String, CodingKey {
-        case mode, restoreAt, base, keep
+        case mode, restoreAt, base, keep, group
         case device, name, path, state, kind, session, chunkSize, storeUsedBytes, storeLimitBytes
         case captured, warning, archiving, after, merge, leaving
     }
@@ -96,5 +99,6 @@ public struct DeviceStatus: Sendable, Codable {
         try container.encode(restoreAt, forKey: .restoreAt)
         try container.encode(base, forKey: .base)
         try container.encode(keep, forKey: .keep)
+        try container.encode(group, forKey: .group)
     }
 }

@@ -50,7 +50,7 @@ struct Reporter: Sendable {
             leaving: false, mode: pending.overlay == nil ? .capture : .overlay,
             restoreAt: pending.overlay ?? pending.putBackAt ?? .never,
             base: (pending.putBackAt ?? .never) == .never ? nil : "last",
-            keep: pending.keep ?? 0)
+            keep: pending.keep ?? 0, group: nil)
     }
 
     /// The store's status as the kernel says it, and the activation that it is of: in an exchange the
@@ -108,7 +108,8 @@ struct Reporter: Sendable {
             mode: activation.restoreAt == nil ? .capture : .overlay,
             restoreAt: activation.timeOfRestore,
             base: activation.restorePolicy.map { $0.session?.text ?? "last" },
-            keep: activation.restorePolicy?.keep ?? 0)
+            keep: activation.restorePolicy?.keep ?? 0,
+            group: try registry.read().group(of: activation.id)?.name)
     }
 
     /// Whether something is still to come of what it is put back to, and nothing has stopped that.

@@ -15,7 +15,10 @@ struct ArmedRestore {
     private var lifecycle: Lifecycle { restorer.lifecycle }
     private var path: ByteText { DeviceFinder.path(of: activation) }
 
-    func run() throws -> RestoreOutcome {
+    func run() throws -> RestoreOutcome { try prepare().carryOut() }
+
+    /// All that comes before the first write: everything is read and checked, and the device is held.
+    func prepare() throws -> ReadyRestore {
         try lifecycle.requireAssembled(activation, "then restore")
         try lifecycle.merger.refuse(activation, "then restore")
         for device in [try restorer.stack.source(activation).path, path.path] {
@@ -39,35 +42,9 @@ struct ArmedRestore {
                 reason: "\(shortage). Deactivated the device can be restored without that")
         }
         let verified = try restorer.verified(plan, for: target, session, request, control)
-        let isOnline = request.online && !request.dryRun && verified.plan.totals.bytes > 0
-        var report = verified.report
-        var proof = RestoreProof.none
-        var back: Lifecycle.WayBack?
-        if isOnline {
-            report = try lifecycle.merger.restore(
-                current, session, verified, holding: target, control)
-        } else if !request.dryRun {
-            do {
-                report = try verified.apply(
-                    to: target, readBack: lifecycle.configuration.readsBack, control: control)
-            } catch {
-                throw error.failure(session, path.text)
-            }
-        }
-        // While nobody else can have written to it.
-        if !request.dryRun { proof = try restorer.proof(of: path.path, session) }
-        try target.close()
-        if !request.dryRun, !isOnline {
-            lifecycle.stack.renewFileSystem(of: current)
-            // What was overwritten becomes the session that undoes this.
-            back = try lifecycle.wayBack(current, restoreOf: session.record.name)
-        }
-        return try restorer.conclude(
-            RestoreOutcome(
-                session: session, device: path, chain: route.members.map(\.record.name),
-                report: report, undo: back?.session, loss: back?.loss, isOnline: isOnline,
-                proof: proof, overridden: lifted,
-                conditions: route.conditions.map { "\($0)" }))
+        return ReadyRestore(
+            restore: self, activation: current, route: route, lifted: lifted, target: target,
+            verified: verified)
     }
 
     private func open() throws -> OwnedDescriptor {
@@ -81,5 +58,53 @@ struct ArmedRestore {
                 device: path.text, reason: "something uses it",
                 advice: "see lsblk and swapon, stop that, then restore")
         }
+    }
+}
+
+/// A restore through an activated device of which everything was checked: nobody else can have the device until it
+/// is carried out, or let go of.
+struct ReadyRestore: ~Copyable {
+    fileprivate let restore: ArmedRestore
+    fileprivate let activation: Activation
+    fileprivate let route: Restorer.Route
+    fileprivate let lifted: [String]
+    fileprivate let target: OwnedDescriptor
+    fileprivate let verified: VerifiedPlan
+
+    consuming func carryOut() throws -> RestoreOutcome {
+        let (restorer, session, request) = (restore.restorer, restore.session, restore.request)
+        let (lifecycle, path) = (restorer.lifecycle, DeviceFinder.path(of: activation))
+        let isOnline = request.online && !request.dryRun && verified.plan.totals.bytes > 0
+        var report = verified.report
+        var proof = RestoreProof.none
+        var back: Lifecycle.WayBack?
+        if isOnline {
+            report = try lifecycle.merger.restore(
+                activation, session, verified, holding: target, restore.control)
+        } else if !request.dryRun {
+            do {
+                report = try verified.apply(
+                    to: target, readBack: lifecycle.configuration.readsBack,
+                    control: restore.control)
+            } catch {
+                throw error.failure(session, path.text)
+            }
+        }
+        // While nobody else can have written to it.
+        if !request.dryRun { proof = try restorer.proof(of: path.path, session) }
+        let (current, chain) = (activation, route)
+        let overridden = lifted
+        try target.close()
+        if !request.dryRun, !isOnline {
+            lifecycle.stack.renewFileSystem(of: current)
+            // What was overwritten becomes the session that undoes this.
+            back = try lifecycle.wayBack(current, restoreOf: session.record.name)
+        }
+        return try restorer.conclude(
+            RestoreOutcome(
+                session: session, device: path, chain: chain.members.map(\.record.name),
+                report: report, undo: back?.session, loss: back?.loss, isOnline: isOnline,
+                proof: proof, overridden: overridden,
+                conditions: chain.conditions.map { "\($0)" }))
     }
 }
