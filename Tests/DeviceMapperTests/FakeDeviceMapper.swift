@@ -17,6 +17,8 @@ final class FakeDeviceMapper: DeviceMapping {
         var calls: [Call] = []
         var guardFailure: DeviceMapperError?
         var suspendFailure: DeviceMapperError?
+        /// Nil if every device's suspend fails.
+        var unsuspendable: DeviceName?
         /// What each resume fails with, the first one's first; none are left: it succeeds.
         var resumeFailures: [DeviceMapperError] = []
     }
@@ -25,12 +27,12 @@ final class FakeDeviceMapper: DeviceMapping {
 
     init(
         guardFailure: DeviceMapperError? = nil, suspendFailure: DeviceMapperError? = nil,
-        resumeFailures: [DeviceMapperError] = []
+        of unsuspendable: DeviceName? = nil, resumeFailures: [DeviceMapperError] = []
     ) {
         state = Mutex(
             State(
                 guardFailure: guardFailure, suspendFailure: suspendFailure,
-                resumeFailures: resumeFailures))
+                unsuspendable: unsuspendable, resumeFailures: resumeFailures))
     }
 
     var calls: [Call] { state.withLock { $0.calls } }
@@ -45,7 +47,10 @@ final class FakeDeviceMapper: DeviceMapping {
 
     func suspend(_ name: DeviceName, freezing: Bool) throws(DeviceMapperError) {
         note(.suspend(name, freezing: freezing))
-        if let failure = state.withLock({ $0.suspendFailure }) { throw failure }
+        let failure = state.withLock { state in
+            [nil, name].contains(state.unsuspendable) ? state.suspendFailure : nil
+        }
+        if let failure { throw failure }
     }
 
     func resume(

@@ -114,6 +114,58 @@ import Testing
     }
 }
 
+/// Several at one instant.
+extension WhileSuspendedTests {
+    private func names() throws -> (DeviceName, DeviceName) {
+        (try #require(DeviceName("data")), try #require(DeviceName("log")))
+    }
+
+    @Test("Of several every guard stands before the first suspend, and they are resumed backwards")
+    func several() throws {
+        let mapper = FakeDeviceMapper()
+        let (data, log) = try names()
+        let result = try mapper.whileSuspended([data, log], in: transaction) {
+            mapper.note(.body)
+            return 42
+        }
+        #expect(result == 42)
+        #expect(
+            mapper.calls == [
+                .standGuard(log), .standGuard(data), .suspend(data, freezing: true),
+                .suspend(log, freezing: true), .body, .resume(log, .disk), .resume(data, .disk),
+            ])
+    }
+
+    @Test("When the second can't be suspended the first is resumed, and the body doesn't run")
+    func secondFails() throws {
+        let failure = failure(.suspend, .resourceBusy)
+        let (data, log) = try names()
+        let mapper = FakeDeviceMapper(suspendFailure: failure, of: log)
+        #expect(throws: failure) {
+            try mapper.whileSuspended([data, log], in: transaction) { mapper.note(.body) }
+        }
+        #expect(
+            mapper.calls == [
+                .standGuard(log), .standGuard(data), .suspend(data, freezing: true),
+                .suspend(log, freezing: true), .resume(data, .disk),
+            ])
+    }
+
+    @Test("When the second can't be resumed the first is, and it is said")
+    func secondStaysSuspended() throws {
+        let failures = [failure(.resume, .noMemory), failure(.resume, .ioError)]
+        let (data, log) = try names()
+        let mapper = FakeDeviceMapper(resumeFailures: failures)
+        #expect(throws: failures[1]) {
+            try mapper.whileSuspended([data, log], in: transaction) { 42 }
+        }
+        #expect(
+            mapper.calls.suffix(3) == [
+                .resume(log, .disk), .resume(log, .disk), .resume(data, .disk),
+            ])
+    }
+}
+
 @Suite struct DeviceMapperErrorTests {
     @Test("An error names the device, the operation, the reason, and what libdevmapper said")
     func description() {

@@ -293,6 +293,23 @@ struct Pair {
         #expect(throws: SessionsError.self) { try pair.world.service().report(on: pair.group) }
     }
 
+    @Test(
+        "A registry whose groups nobody made is refused",
+        arguments: [
+            ("\"pair\"", "\"../pair\""), ("\"members\" : [", "\"members\" : [ \"nobody\","),
+            ("\"groups\" : [", "\"groups\" : [ { \"name\" : \"pair\", \"members\" : [] },"),
+            ("\"index\" : 0", "\"index\" : -1"),
+        ])
+    func hostile(good: String, bad: String) throws {
+        let pair = try Pair()
+        let text = String(decoding: try Files.read(pair.world.layout.registry), as: UTF8.self)
+        #expect(text.contains(good))
+        try Files.replace(
+            pair.world.layout.registry, with: Array(text.replacing(good, with: bad).utf8))
+        let error = #expect(throws: SessionsError.self) { try pair.world.service().activations() }
+        #expect(error?.exitStatus == .damaged)
+    }
+
     @Test("Names that are one, and that aren't")
     func names() {
         for good in ["a", "A-b_c.9", String(repeating: "x", count: 64)] {
@@ -316,11 +333,11 @@ struct Pair {
     }
 
     @Test(
-        "A checkpoint that dies is one of both, or of none, and nothing is lost",
-        arguments: [false, true])
-    func checkpointDies(boots: Bool) throws {
+        "A checkpoint that dies is one of both, or of none, and nothing is lost")
+    func checkpointDies() throws {
         let steps = try Steps.counting { _ = try used(1).checkpoint() }.changes
         for step in 1...steps {
+            let boots = step.isMultiple(of: 2)
             let pair = try Pair(seed: UInt64(step))
             let before = try pair.contents()
             for index in 0...1 {

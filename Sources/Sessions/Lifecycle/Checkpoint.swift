@@ -115,7 +115,8 @@ extension Lifecycle {
 
     /// - Returns: nil of a device that is in use.
     private func whenIdle(_ activation: Activation) throws -> CheckpointOutcome? {
-        guard try stack.isIdle(activation) else { return nil }
+        // A probe of udev's that is taken for a use does no harm.
+        guard try stack.isIdle(activation, patience: 10) else { return nil }
         switch try rollOverWhenIdle(activation) {
         case .closed(let session): return .idle(closed: session)
         case .dropped, .nothingToDo, .discarded: return .idle(closed: nil)
