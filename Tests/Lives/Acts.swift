@@ -59,7 +59,15 @@ extension Life {
                     && ($0.isEndUncertain || $0.end == model.device)
                     && $0.listed.lastIndex + 1 == place.index
             }
-            if !isRight { throw fail("it goes on with a chain that doesn't end there") }
+            if !isRight {
+                let known = ends.map { one in
+                    "\(one.listed.name) ends \(one.listed.position.chain.prefix(4)) at \(one.listed.lastIndex) "
+                        + (one.end == model.device ? "with what it is" : "with something else")
+                }
+                throw fail(
+                    "it goes on with \(place.chain.prefix(4)) at \(place.index), a chain that doesn't end there: "
+                        + known.joined(separator: ", "))
+            }
         } else if fitting.contains(where: { !$0.isEndUncertain }) {
             throw fail("it doesn't go on with the chain that ends there")
         }
@@ -239,6 +247,7 @@ extension Life {
             guard let session = chosen(step.number) else { return }
             try machine.remove(session.listed)
             model.sessions.removeAll { $0.listed.name == session.listed.name }
+            model.forgetEnd(before: session.listed)
             if model.undo == session.listed.name { model.undo = nil }
         default:
             guard let session = chosen(step.number), !session.listed.isInvalid else { return }

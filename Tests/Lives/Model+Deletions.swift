@@ -1,5 +1,18 @@
 /// Sessions that go: which may, how, and what is left.
 extension Model {
+    /// The last session of a chain was taken away by hand: once the device is not activated any more, only samples tell
+    /// whether it is what the one before ended in, or what it was restored to since.
+    mutating func forgetEnd(before session: ListedSession) {
+        let place = session.position
+        let left = sessions.indices.filter { sessions[$0].listed.position.chain == place.chain }
+        guard
+            let last = left.max(by: {
+                sessions[$0].listed.position.index < sessions[$1].listed.position.index
+            }), sessions[last].listed.position.index < place.index
+        else { return }
+        sessions[last].isEndUncertain = true
+    }
+
     /// What deleting a session must come to.
     struct Departing {
         /// The older one that it has to be merged into; nil where none needs it.

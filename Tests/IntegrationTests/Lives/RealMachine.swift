@@ -54,8 +54,8 @@ final class RealMachine: LifeMachine {
     /// Whole sectors, in bytes: what is behind them in an image no device has.
     private let size: UInt64
     private var isMounted = false
-    /// A restore was done that left something else than there ever was.
-    private var wasForced = false
+    /// A restore was done that left something else than there ever was, or something was written over the file system.
+    private var mayNotMount = false
     /// Milliseconds after which the next command that deletes is killed.
     var killsAfter: Int?
     /// Whether it was.
@@ -195,7 +195,7 @@ final class RealMachine: LifeMachine {
             arguments += " --device \(directory)/copy"
         }
         let output = try Shell.call("dmsnap \(arguments)")
-        if way == .acceptingWrites, copy == nil { wasForced = true }
+        if way == .acceptingWrites, copy == nil { mayNotMount = true }
         let words = output.out.split(whereSeparator: \.isWhitespace)
         let wasDone = output.out.contains("put back") || output.out.contains("to put back")
         guard output.status == 0 || output.status == 65 && wasDone else {
@@ -272,7 +272,7 @@ final class RealMachine: LifeMachine {
         guard let activation = try activation() else { return false }
         let output = try Shell.call("mount \(activation.origin) \(mountPoint)")
         guard output.status == 0 else {
-            guard wasForced else { throw Shell.Failure(description: "mount: \(output.err)") }
+            guard mayNotMount else { throw Shell.Failure(description: "mount: \(output.err)") }
             return false
         }
         isMounted = true
@@ -286,7 +286,8 @@ final class RealMachine: LifeMachine {
             guard let activation = try activation() else { return }
             var random = SeededGenerator(seed: UInt64(number))
             let offset = Int.random(in: 0..<(24 << 8), using: &random)
-            // A check, and something that surely writes.
+            // A check, and something that surely writes: into the middle of a directory, perhaps.
+            mayNotMount = true
             try Shell.must(
                 """
                 \(fileSystem.check) \(activation.origin) > /dev/null 2>&1 || true
