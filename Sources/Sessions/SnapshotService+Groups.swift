@@ -1,7 +1,14 @@
 public import Restore
 
-/// Devices that belong together.
+/// Checkpoints, and devices that belong together.
 extension SnapshotService {
+    /// Ends the session of a device that is in use, and begins another.
+    public func checkpoint(
+        _ device: String, label: SessionLabel? = nil
+    ) throws(SessionsError) -> CheckpointOutcome {
+        try lifecycle.checkpoint(device, label: label)
+    }
+
     /// The group of this name; nil if there is none.
     public func group(named text: String) throws(SessionsError) -> DeviceGroup? {
         guard let name = GroupName(text) else { return nil }

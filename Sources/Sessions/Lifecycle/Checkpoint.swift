@@ -89,6 +89,8 @@ extension Lifecycle {
                 if case .session(let session) = outcome { closed[one.id] = session }
             }
             let instant = try exchanged.instant.get()
+            // A device of it has got another store in this very moment.
+            guard group == nil || instant != nil else { continue }
             let outcomes = try devices.map { device in
                 used.contains { $0.id == device.id }
                     ? .made(try begin(device, label), closed: closed[device.id])
@@ -236,14 +238,5 @@ extension Lifecycle {
         }
         try Files.remove(place)
         return noted
-    }
-}
-
-extension SnapshotService {
-    /// Ends the session of a device that is in use, and begins another.
-    public func checkpoint(
-        _ device: String, label: SessionLabel? = nil
-    ) throws(SessionsError) -> CheckpointOutcome {
-        try lifecycle.checkpoint(device, label: label)
     }
 }
