@@ -68,8 +68,9 @@ extension Guest {
                     try await sh("fsfreeze -f /bench/now; fsfreeze -u /bench/now")
                 }
             })
-        writer.end()
         results.measurements.append(measured)
+        try await groupCheckpoints(writer)
+        writer.end()
         let most = measured.ours.max() ?? 0
         let frozen = measured.theirs.sorted()[measured.theirs.count / 2]
         results.figures.append(
@@ -81,6 +82,37 @@ extension Guest {
             sleep 0.5; umount /bench/now
             until dmsnap status --json | grep '"armed"' > /dev/null; do sleep 0.1; done
             dmsnap deactivate \(Self.disk) --passfile /root/password > /dev/null; rm -rf /snapshot/*
+            """)
+    }
+
+    /// The same of four devices at one instant, against one of them.
+    private mutating func groupCheckpoints(_ writer: Writer) async throws {
+        try await sh(
+            """
+            cd /bench; for n in 1 2 3; do
+                truncate -s 64M other$n; mkfs.ext4 -q -F other$n; mkdir -p at$n
+                dmsnap activate /bench/other$n --passfile /root/password > /dev/null
+                mount /dev/mapper/dmsnap-other$n at$n
+            done
+            dmsnap group four \(Self.disk) /bench/other1 /bench/other2 /bench/other3 > /dev/null
+            """)
+        results.measurements.append(
+            try await compare(
+                Measurement(
+                    what: "checkpoint of a group of four, a write's longest wait",
+                    contents: "4 KiB, O_DSYNC", against: "a checkpoint of one of them"),
+                rounds: 8,
+                ours: { try await writer.longest { try await sh("dmsnap checkpoint four") } },
+                theirs: {
+                    try await writer.longest { try await sh("dmsnap checkpoint \(Self.disk)") }
+                }))
+        try await sh(
+            """
+            cd /bench; for n in 1 2 3; do umount at$n; done
+            until [ $(dmsnap status --json | grep -c '"armed"') = 3 ]; do sleep 0.1; done
+            for n in 1 2 3; do
+                dmsnap deactivate /bench/other$n --passfile /root/password > /dev/null; rm other$n
+            done
             """)
     }
 }
