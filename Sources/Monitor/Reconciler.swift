@@ -85,6 +85,8 @@ struct Reconciler {
                 complain(one.activation, "\(error)")
             }
         }
+        // Tried again at every look.
+        try? service.noteInstants(ofIdle: idle)
         return next
     }
 

@@ -42,6 +42,13 @@ extension SnapshotService {
         try lifecycle.checkpoint(group, label: label)
     }
 
+    /// Puts down the instants that groups have in common, where that has not been done yet.
+    ///
+    /// - Parameter devices: those that nobody uses.
+    public func noteInstants(ofIdle devices: [Activation]) throws(SessionsError) {
+        try lifecycle.noteRests(ofIdle: devices)
+    }
+
     /// Puts all devices of a group back to an instant that they have in common.
     ///
     /// - Parameter request: what it goes on in spite of, and whether it only reads; its session is not looked at.

@@ -32,6 +32,25 @@ import Testing
         #expect(watcher.said() == [])
     }
 
+    @Test(
+        "What a group has in common is put down as soon as all of it is idle, whoever had died before"
+    )
+    func group() throws {
+        let watcher = try armed()
+        let world = watcher.world
+        try world.activate(world.disk("sdb", hardware: ["serial:2"]))
+        let name = try #require(GroupName("pair"))
+        let service = try world.service()
+        try service.setGroup(name, service.activations().map(\.path.text))
+        for one in try service.activations() {
+            try service.lifecycle.registry.change(one.id) { $0.store.instant = nil }
+        }
+        #expect(try service.report(on: name).instant == nil)
+        watcher.look()
+        #expect(try service.report(on: name).instant?.places.count == 2)
+        #expect(try world.faults() == [])
+    }
+
     @Test("A mount is announced once, and its end once; the rule opens the session")
     func mount() throws {
         let watcher = try armed()

@@ -260,6 +260,7 @@ struct Pair {
         }
         let paths = pair.paths.map(\.string)
         #expect(refusal { try service.setGroup(other, [paths[0]]) } == .usage)
+        #expect(refusal { try service.setGroup(other, []) } == .usage)
         #expect(refusal { try service.setGroup(pair.group, [paths[0], paths[0]]) } == .usage)
         #expect(refusal { try service.setGroup(other, ["/dev/none"]) } == .noInput)
         #expect(refusal { _ = try service.report(on: other) } == .noInput)
@@ -298,6 +299,7 @@ struct Pair {
         arguments: [
             ("\"pair\"", "\"../pair\""), ("\"members\" : [", "\"members\" : [ \"nobody\","),
             ("\"groups\" : [", "\"groups\" : [ { \"name\" : \"pair\", \"members\" : [] },"),
+            ("\"groups\" : [", "\"groups\" : [ { \"name\" : \"other\", \"members\" : [] },"),
             ("\"index\" : 0", "\"index\" : -1"),
         ])
     func hostile(good: String, bad: String) throws {

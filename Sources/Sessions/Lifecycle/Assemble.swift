@@ -78,7 +78,7 @@ extension Lifecycle {
         let (closed, interrupted) = try closeLastBoot(located)
         let armed = try putBackAtBoot(closed)
         try armAgain(armed)
-        // Found again at the next exchange.
+        // Where that fails the monitor comes to it.
         _ = try? noteRest(of: armed.id)
         try? dropRoundTrips(armed.id)
         // The raw device was kept from everybody; now its rules may give it its links.

@@ -30,6 +30,10 @@ extension Lifecycle {
                 device: name.text,
                 reason: "a device that is activated is called so; call the group otherwise")
         }
+        guard !devices.isEmpty else {
+            throw .unsuitable(
+                device: name.text, reason: "a group has one device at least; name some")
+        }
         var members: [Activation] = []
         for device in devices {
             guard let one = try finder.find(device) else { throw .notActivated(device) }
@@ -169,6 +173,15 @@ extension Lifecycle {
         guard let companions = try companions(of: id) else { return nil }
         for one in companions.others where try !stack.isEmpty(one) { return nil }
         return try noteInstant(companions, of: [])
+    }
+
+    /// The same of every group of which nobody uses these devices, where it isn't known yet: whoever had exchanged a
+    /// store of it may have died before, and a restore of it may have failed.
+    func noteRests(ofIdle devices: [Activation]) throws(SessionsError) {
+        for group in try registry.read().groups ?? [] {
+            let one = devices.first { group.members.contains($0.id) && $0.store.instant == nil }
+            if let one { try noteRest(of: one.id) }
+        }
     }
 
     /// Puts down an instant at which the given stores, and those that the group's other devices have, were armed and

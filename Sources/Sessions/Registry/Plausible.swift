@@ -42,6 +42,7 @@ extension Registry.Document {
         let members = (groups ?? []).flatMap(\.members)
         let ids = Set(activations.map(\.id))
         return Set(members).count == members.count && ids.isSuperset(of: members)
+            && groups?.contains(where: \.members.isEmpty) != true
             && Set((groups ?? []).map(\.name)).count == groups?.count ?? 0
             ? nil : "groups: a device or a name is not what it should be"
     }

@@ -68,12 +68,10 @@ struct GroupRestore {
             let steps = try steps(to: instant, group, devices)
             let restores = steps.compactMap(\.restore)
             let restored = try carryOut(restores[...])
-            if !request.dryRun, let first = group.members.first {
-                var lifecycle = restorer.lifecycle
-                lifecycle.notesInstants = true
-                // Found again at the next exchange.
-                _ = try? lifecycle.noteRest(of: first)
-            }
+            var lifecycle = restorer.lifecycle
+            lifecycle.notesInstants = true
+            // Where that fails the monitor comes to it.
+            if !request.dryRun { _ = try? lifecycle.noteRest(of: group.members[0]) }
             return GroupOutcome(
                 group: name, instant: instant, restored: restored,
                 untouched: steps.filter { $0.restore == nil }.map {
