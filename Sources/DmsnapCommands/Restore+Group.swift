@@ -40,10 +40,14 @@ extension Restore {
                 failure = code
             }
         }
-        for device in outcome.untouched {
+        for one in outcome.untouched {
+            let device = Output.visible(one.device)
             try Output.print(
-                "\(Output.visible(device)): nothing was written to it since; it is what it was at that instant."
+                one.isAsItWas
+                    ? "\(device): nothing was written to it since; it is what it was at that instant."
+                    : "\(device): no session has what was written to it since. It is NOT what it was at that instant."
             )
+            if !one.isAsItWas { failure = ExitCode(ExitStatus.damaged.rawValue) }
         }
         if let undo = outcome.restored.compactMap(\.undo).first {
             try Output.print(

@@ -1,6 +1,7 @@
 import Block
 import DeviceMapper
 import KernelSimulation
+import StoreTesting
 import SystemPackage
 import Testing
 
@@ -116,8 +117,18 @@ struct Pair {
         try pair.unmount(0)
         let outcome = try pair.restore()
         #expect(outcome.restored.count == 1)
-        #expect(outcome.untouched.map(\.text) == ["/dev/mapper/" + (try pair.origin(1))])
+        let other = "/dev/mapper/" + (try pair.origin(1))
+        #expect(outcome.untouched.map(\.device.text) == [other])
+        #expect(outcome.untouched.map(\.isAsItWas) == [true])
         #expect(try pair.contents() == before)
+        // Past everything, and before anybody has seen it.
+        try TemporaryDirectory.patch(pair.paths[1], at: 0, [UInt8](repeating: 0xff, count: 512))
+        let error = #expect(throws: SessionsError.self) { try pair.restore() }
+        #expect(error?.exitStatus == .damaged)
+        var request = RestoreRequest(session: "")
+        request.acceptsWrites = true
+        let forced = try pair.world.service().restore(.latest(pair.group), request)
+        #expect(forced.untouched.map(\.isAsItWas) == [false])
     }
 
     @Test("Mounted again while the other goes on, it goes back to before both all the same")

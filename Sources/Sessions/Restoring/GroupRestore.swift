@@ -1,26 +1,5 @@
-public import Block
+import Block
 import Restore
-
-/// What a restore of a group did.
-public struct GroupOutcome: Sendable {
-    /// The group.
-    public let group: GroupName
-    /// The instant that all of its devices were put back to.
-    public let instant: GroupInstant
-    /// Of each device that anything was written to since.
-    public let restored: [RestoreOutcome]
-    /// The others, which are what they were, as nothing has been written to them.
-    public let untouched: [ByteText]
-}
-
-/// What a restore of a group is asked to do.
-public enum GroupGoal: Hashable, Sendable {
-    /// Back to before the group's last mount, or to its last checkpoint, whichever came later.
-    case latest(GroupName)
-    /// Back to the instant at which this session begins, named as `session(named:)` takes it; a label that several
-    /// have means one instant, if they begin at the same.
-    case session(String)
-}
 
 /// All devices of a group back to an instant that they have in common.
 ///
@@ -67,16 +46,22 @@ struct GroupRestore {
             let instant = if let named { named } else { try latest(of: group, devices) }
             let steps = try steps(to: instant, group, devices)
             let restores = steps.compactMap(\.restore)
+            let untouched = try steps.filter { $0.restore == nil }.map {
+                try left(alone: $0.device)
+            }
+            if let other = untouched.first(where: { !$0.isAsItWas }), !request.acceptsWrites {
+                throw SessionsError.brokenChain(
+                    device: other.device.text,
+                    session: restores.first?.session.record.name.text ?? "of \(name)",
+                    reason: "something has written to it that no session has")
+            }
             let restored = try carryOut(restores[...])
             var lifecycle = restorer.lifecycle
             lifecycle.notesInstants = true
             // Where that fails the monitor comes to it.
             if !request.dryRun { _ = try? lifecycle.noteRest(of: group.members[0]) }
             return GroupOutcome(
-                group: name, instant: instant, restored: restored,
-                untouched: steps.filter { $0.restore == nil }.map {
-                    DeviceFinder.path(of: $0.device)
-                })
+                group: name, instant: instant, restored: restored, untouched: untouched)
         }
     }
 
@@ -193,6 +178,15 @@ struct GroupRestore {
                     restorer: restorer, activation: device, session: session, request: request,
                     control: control))
         }
+    }
+
+    private func left(alone device: Activation) throws -> GroupOutcome.Untouched {
+        let path = DeviceFinder.path(of: device)
+        let now = try restorer.kernel.fingerprint(path.path, samples: true)
+        let before = device.store.baseline
+        return GroupOutcome.Untouched(
+            device: path,
+            isAsItWas: now.agrees(with: before) && now.differences(from: before).isEmpty)
     }
 
     /// Each one is held and checked before the next; when all are, they are written, the last one first.
