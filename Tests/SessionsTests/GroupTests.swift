@@ -45,6 +45,19 @@ struct Pair {
         _ = try world.service().rollOver(#require(try world.service().find(paths[index].string)).id)
     }
 
+    /// Mounts both, and writes to both.
+    func use() throws {
+        for index in 0...1 {
+            try mount(index)
+            try write(index)
+        }
+    }
+
+    /// Unmounts both.
+    func leave() throws {
+        for index in 0...1 { try unmount(index) }
+    }
+
     func contents() throws -> [[UInt8]] { try paths.map { try world.kernel.bytes(of: $0) } }
 
     func restore(_ goal: GroupGoal? = nil) throws -> GroupOutcome {
@@ -76,11 +89,8 @@ struct Pair {
     func both() throws {
         let pair = try Pair()
         let before = try pair.contents()
-        for index in 0...1 {
-            try pair.mount(index)
-            try pair.write(index)
-        }
-        for index in 0...1 { try pair.unmount(index) }
+        try pair.use()
+        try pair.leave()
         let instants = try pair.world.sessions().map(\.record.instant)
         #expect(instants.count == 2 && instants[0] != nil && instants[0] == instants[1])
         let outcome = try pair.restore()
@@ -93,11 +103,8 @@ struct Pair {
     @Test("What undoes a restore of both is one instant, too")
     func undo() throws {
         let pair = try Pair()
-        for index in 0...1 {
-            try pair.mount(index)
-            try pair.write(index)
-        }
-        for index in 0...1 { try pair.unmount(index) }
+        try pair.use()
+        try pair.leave()
         let after = try pair.contents()
         for index in 0...1 {
             let outcome = try pair.restore()
@@ -204,10 +211,7 @@ struct Pair {
     func boot() throws {
         let pair = try Pair()
         let before = try pair.contents()
-        for index in 0...1 {
-            try pair.mount(index)
-            try pair.write(index)
-        }
+        try pair.use()
         pair.world.kernel.reboot()
         for (_, result) in try pair.world.service().assembleAll() { _ = try result.get() }
         #expect(try pair.world.service().report(on: pair.group).instant != nil)
@@ -218,10 +222,7 @@ struct Pair {
     @Test("Where one can't follow, none has a checkpoint, and everything is as it was")
     func failureOfAll() throws {
         let pair = try Pair()
-        for index in 0...1 {
-            try pair.mount(index)
-            try pair.write(index)
-        }
+        try pair.use()
         let before = pair.world.kernel.remains
         let store = try #require(try pair.world.service().find(pair.paths[1].string)).store.number
         pair.world.kernel.setPrograms(1, on: "dmsnapcow-sdb-\(store)")
@@ -238,11 +239,8 @@ struct Pair {
     @Test("Damage in one session keeps every device from being written")
     func damage() throws {
         let pair = try Pair()
-        for index in 0...1 {
-            try pair.mount(index)
-            try pair.write(index)
-        }
-        for index in 0...1 { try pair.unmount(index) }
+        try pair.use()
+        try pair.leave()
         let after = try pair.contents()
         for session in try pair.world.sessions() {
             let store = Layout.store(in: session.directory)
@@ -336,27 +334,28 @@ struct Pair {
 
 /// A process that works on a group dies before each of its steps, or has one of them fail.
 @Suite struct GroupCrashTests {
-    private func used(_ seed: UInt64) throws -> Pair {
+    /// A pair that was used, what it was before, and what it is after.
+    private func used(
+        _ seed: UInt64
+    ) throws -> (pair: Pair, before: [[UInt8]], after: [[UInt8]]) {
         let pair = try Pair(seed: seed)
-        for index in 0...1 {
-            try pair.mount(index)
-            try pair.write(index)
-        }
-        return pair
+        let before = try pair.contents()
+        try pair.use()
+        try pair.leave()
+        return (pair, before, try pair.contents())
     }
 
     @Test(
         "A checkpoint that dies is one of both, or of none, and nothing is lost")
     func checkpointDies() throws {
-        let steps = try Steps.counting { _ = try used(1).checkpoint() }.changes
+        let whole = try Pair()
+        try whole.use()
+        let steps = try Steps.counting { _ = try whole.checkpoint() }.changes
         for step in 1...steps {
             let boots = step.isMultiple(of: 2)
             let pair = try Pair(seed: UInt64(step))
             let before = try pair.contents()
-            for index in 0...1 {
-                try pair.mount(index)
-                try pair.write(index)
-            }
+            try pair.use()
             let middle = try pair.contents()
             let last = Steps.dying(before: step) { _ = try pair.checkpoint() }
             let what = "dead before step \(step), \(last)"
@@ -389,22 +388,45 @@ struct Pair {
         }
     }
 
+    @Test("A checkpoint in which a step fails leaves nothing suspended, and nothing is lost")
+    func checkpointFails() throws {
+        let whole = try Pair()
+        try whole.use()
+        let steps = try Steps.counting { _ = try whole.checkpoint() }.all
+        for step in 1...steps {
+            let pair = try Pair(seed: UInt64(step))
+            let before = try pair.contents()
+            try pair.use()
+            let result = Result { try Steps.failing(at: step) { _ = try pair.checkpoint() } }
+            let what = "step \(step) failed, \(Steps.last): \(result)"
+            if !pair.world.kernel.suspended.isEmpty { Issue.record("\(what): suspended") }
+            do {
+                try pair.monitor()
+                try check(pair.world, what, afterDeath: true)
+                let middle = try pair.contents()
+                let session = try pair.checkpoint().outcomes.compactMap { outcome in
+                    if case .made(let name, _) = outcome { name } else { nil }
+                }.first
+                for index in 0...1 { try pair.write(index) }
+                try pair.leave()
+                _ = try pair.restore(.session(#require(session).text))
+                if try pair.contents() != middle { Issue.record("\(what): another instant") }
+                let first = try #require(pair.world.sessions().first).record
+                _ = try pair.restore(.session(first.name.text))
+                if try pair.contents() != before { Issue.record("\(what): not back") }
+                try check(pair.world, what, afterDeath: true)
+            } catch {
+                Issue.record("\(what): \(error)")
+            }
+        }
+    }
+
     @Test("A restore that dies is gone on with by the same command")
     func restoreDies() throws {
-        func idle(_ seed: UInt64) throws -> (Pair, [[UInt8]]) {
-            let pair = try Pair(seed: seed)
-            let before = try pair.contents()
-            for index in 0...1 {
-                try pair.mount(index)
-                try pair.write(index)
-            }
-            for index in 0...1 { try pair.unmount(index) }
-            return (pair, before)
-        }
-        let whole = try idle(1).0
+        let whole = try used(1).pair
         let steps = try Steps.counting { _ = try whole.restore() }.changes
         for step in 1...steps {
-            let (pair, before) = try idle(UInt64(step))
+            let (pair, before, _) = try used(UInt64(step))
             let last = Steps.dying(before: step) { _ = try pair.restore() }
             let what = "dead before step \(step), \(last)"
             do {
@@ -421,20 +443,10 @@ struct Pair {
 
     @Test("A restore in which a step fails leaves both back, or both as they were")
     func restoreFails() throws {
-        func idle(_ seed: UInt64) throws -> (pair: Pair, before: [[UInt8]], after: [[UInt8]]) {
-            let pair = try Pair(seed: seed)
-            let before = try pair.contents()
-            for index in 0...1 {
-                try pair.mount(index)
-                try pair.write(index)
-            }
-            for index in 0...1 { try pair.unmount(index) }
-            return (pair, before, try pair.contents())
-        }
-        let whole = try idle(1).pair
+        let whole = try used(1).pair
         let steps = try Steps.counting { _ = try whole.restore() }.all
         for step in 1...steps {
-            let (pair, before, after) = try idle(UInt64(step))
+            let (pair, before, after) = try used(UInt64(step))
             let result = Result { try Steps.failing(at: step) { _ = try pair.restore() } }
             let what = "step \(step) failed, \(Steps.last): \(result)"
             let contents = try pair.contents()
