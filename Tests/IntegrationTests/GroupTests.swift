@@ -7,7 +7,7 @@ extension IntegrationTests {
         ///
         /// - Returns: what is activated, and what to mount of each, the rig's own first.
         private func group(
-            _ rig: Rig, others: Int, megabytes: Int
+            _ rig: Rig, others: Int
         ) async throws -> (devices: [String], paths: [String]) {
             let images = (1...others).map { "\(rig.directory)/other\($0)" }
             try await rig.activate()
@@ -52,7 +52,7 @@ extension IntegrationTests {
         func stamped() async throws {
             try await Rig.with(.block, size: 8 << 20) { rig in
                 try await makeOthers(rig, 3, megabytes: 8)
-                let (_, paths) = try await group(rig, others: 3, megabytes: 8)
+                let (_, paths) = try await group(rig, others: 3)
                 // Past the cache, and on the disk when it returns; each device has it before the next gets it.
                 let writer = """
                     import mmap, os, struct, sys
@@ -146,7 +146,7 @@ extension IntegrationTests {
                     { \(kind.make); } > /dev/null
                     losetup -d $b; udevadm settle 2>/dev/null || :
                     """)
-                let (devices, paths) = try await group(rig, others: 1, megabytes: 128)
+                let (devices, paths) = try await group(rig, others: 1)
                 let before = try await contents(paths)
                 let names = "a=\(paths[0]); b=\(paths[1]); mnt=\(mnt)"
                 try await sh(
@@ -183,7 +183,7 @@ extension IntegrationTests {
             try await Rig.with(.block, size: 16 << 20) { rig in
                 try await makeOthers(rig, 1, megabytes: 16)
                 try await sh("mkfs.ext4 -q -F \(rig.device); mkfs.vfat \(rig.directory)/other1")
-                let (_, paths) = try await group(rig, others: 1, megabytes: 16)
+                let (_, paths) = try await group(rig, others: 1)
                 let before = try await contents(paths)
                 try await sh(
                     """
@@ -236,7 +236,7 @@ extension IntegrationTests {
                 try await sh("mkfs.ext4 -q -F \(rig.device)")
                 try await Dmsnap.refuses(
                     ["group", "pair", rig.device], status: 66, saying: ["not activated"])
-                let (devices, paths) = try await group(rig, others: 1, megabytes: 8)
+                let (devices, paths) = try await group(rig, others: 1)
                 let shown = try await Dmsnap.must(["group", "pair"])
                 #expect(shown.contains(paths.joined(separator: ", ")))
                 #expect(shown.contains("They go back to one instant"))

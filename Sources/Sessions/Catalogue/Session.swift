@@ -16,6 +16,11 @@ public struct Session: Sendable {
     /// Whether the device that it names is one of this machine's, and a target.
     public var hasOwnDevice: Bool { !isForeign && !record.isReceived }
 
+    /// Whether it goes back to this place of a chain.
+    func begins(at place: ChainPlace) -> Bool {
+        record.chain == place.id && record.index == place.index
+    }
+
     init(
         directory: FilePath, record: SessionRecord, archive: FilePath? = nil,
         isForeign: Bool = false

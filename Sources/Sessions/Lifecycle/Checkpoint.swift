@@ -61,11 +61,7 @@ extension Lifecycle {
     ) throws(SessionsError) -> GroupCheckpoint {
         let group = try report(on: name).group
         return try registry.operating(onAll: group.members) { currents in
-            guard try registry.read().group(name) == group else {
-                throw SessionsError.busy(
-                    device: name.text, reason: "its devices have just been changed",
-                    advice: "try again")
-            }
+            try requireUnchanged(group)
             return try checkpoint(currents, of: group, label)
         }
     }
@@ -73,7 +69,7 @@ extension Lifecycle {
     private func checkpoint(
         _ currents: [Activation], of group: DeviceGroup?, _ label: SessionLabel?
     ) throws -> GroupCheckpoint {
-        let devices = try currents.map { try readyForCheckpoint($0) }
+        let devices = try currents.map { try ready($0, "then take the checkpoint") }
         if group != nil { try refuseStacked(devices) }
         var closed: [String: Session] = [:]
         for _ in 0..<5 {
@@ -85,8 +81,8 @@ extension Lifecycle {
             let exchanged =
                 used.isEmpty ? try atRest(group) : try exchangeInUse(used, isGroup: group != nil)
             guard let exchanged else { continue }
-            for (one, outcome) in zip(used, exchanged.outcomes) {
-                if case .session(let session) = outcome { closed[one.id] = session }
+            for (id, outcome) in exchanged.outcomes {
+                if case .session(let session) = outcome { closed[id] = session }
             }
             let instant = try exchanged.instant.get()
             // A device of it has got another store in this very moment.
@@ -105,16 +101,6 @@ extension Lifecycle {
             advice: "see what mounts it, then take the checkpoint")
     }
 
-    private func readyForCheckpoint(_ current: Activation) throws -> Activation {
-        guard let activation = try recover(current) else {
-            throw SessionsError.notActivated(current.path.text)
-        }
-        try requireAssembled(activation, "then take the checkpoint")
-        try merger.refuse(activation, "then take the checkpoint")
-        try refuseOverlay(activation, "then take the checkpoint")
-        return activation
-    }
-
     /// - Returns: nil of a device that is in use.
     private func whenIdle(_ activation: Activation) throws -> CheckpointOutcome? {
         // A probe of udev's that is taken for a use does no harm.
@@ -129,9 +115,10 @@ extension Lifecycle {
 
     /// - Returns: nil if somebody has just begun to use one of them.
     private func atRest(_ group: DeviceGroup?) throws -> Exchanged? {
-        guard let group else { return Exchanged(outcomes: [], instant: .success(nil)) }
-        let instant = try group.members.first.flatMap { id throws in try noteRest(of: id) }
-        return instant.map { Exchanged(outcomes: [], instant: .success($0)) }
+        guard let group else { return Exchanged(outcomes: [:], instant: .success(nil)) }
+        return try noteRest(of: group.members[0]).map {
+            Exchanged(outcomes: [:], instant: .success($0))
+        }
     }
 
     private func held(_ activation: Activation) -> SessionsError {
@@ -178,12 +165,7 @@ extension Lifecycle {
                     if snapshot?.openCount ?? 0 > 0 { throw held(device) }
                 }
             }
-            return exchanged.map { exchanged in
-                let byDevice = Dictionary(
-                    uniqueKeysWithValues: zip(begun.map(\.id), exchanged.outcomes))
-                return Exchanged(
-                    outcomes: devices.compactMap { byDevice[$0.id] }, instant: exchanged.instant)
-            }
+            return exchanged
         } catch SessionsError.deviceMapper(let error)
             where error.operation == .suspend && error.errno == .resourceBusy
         {

@@ -100,7 +100,7 @@ extension Lifecycle {
         let exchanged = try exchange(
             [Handover(activation: activation, next: next, boundary: .quiet(quiet))],
             Ending(restoreOf: restoreOf))
-        switch exchanged?.outcomes.first {
+        switch exchanged?.outcomes[activation.id] {
         case .session(let session): return .closed(session)
         case .dropped: return .dropped
         case nil: return .inUse

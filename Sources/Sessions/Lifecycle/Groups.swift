@@ -55,7 +55,7 @@ extension Lifecycle {
             }
             document.groups = groups
         }
-        if let first = group.members.first { _ = try noteRest(of: first) }
+        try noteRest(of: group.members[0])
         return try report(on: name)
     }
 
@@ -122,7 +122,6 @@ extension Lifecycle {
         try registry.update { document throws(SessionsError) in
             guard document.group(name) != nil else { throw .noSuchGroup(name.text) }
             document.groups?.removeAll { $0.name == name }
-            if document.groups?.isEmpty == true { document.groups = nil }
         }
     }
 
@@ -135,6 +134,16 @@ extension Lifecycle {
         return GroupReport(
             group: group, devices: devices,
             instant: instants.count == 1 ? instants.first.flatMap { $0 } : nil)
+    }
+
+    /// Under the locks of its devices.
+    ///
+    /// - Throws: `busy` if it isn't any more what it was when they were asked for.
+    func requireUnchanged(_ group: DeviceGroup) throws(SessionsError) {
+        guard try registry.read().group(group.name) != group else { return }
+        throw .busy(
+            device: group.name.text, reason: "its devices have just been changed",
+            advice: "try again")
     }
 
     // MARK: Instants

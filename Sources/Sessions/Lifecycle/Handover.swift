@@ -12,9 +12,10 @@ extension Lifecycle {
         let boundary: Stack.Boundary
     }
 
-    /// What became of the stores of an exchange, in the order of its handovers.
+    /// What an exchange came to.
     struct Exchanged {
-        let outcomes: [StoreOutcome]
+        /// What became of each store, by its activation.
+        let outcomes: [String: StoreOutcome]
         /// The instant that the next stores have in common with all of their group's; nil if none.
         let instant: Result<GroupInstant?, SessionsError>
     }
@@ -44,7 +45,10 @@ extension Lifecycle {
                     return isAtRest || !needsRest
                 },
                 completion: {
-                    let outcomes = try ids.map { try endExchange(registry.activation($0), ending) }
+                    var outcomes: [String: StoreOutcome] = [:]
+                    for id in ids {
+                        outcomes[id] = try endExchange(registry.activation(id), ending)
+                    }
                     let instant = Swift.Result { () throws(SessionsError) in
                         guard let companions else { return GroupInstant?.none }
                         return isAtRest

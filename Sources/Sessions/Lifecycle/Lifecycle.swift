@@ -30,6 +30,19 @@ struct Lifecycle: Sendable {
         return try kernel.look(path, image: activation.image)
     }
 
+    /// An activation that a session can end and another begin on.
+    ///
+    /// - Parameter advice: what to do afterwards: `then restore`.
+    func ready(_ current: Activation, _ advice: String) throws -> Activation {
+        guard let activation = try recover(current) else {
+            throw SessionsError.notActivated(current.path.text)
+        }
+        try requireAssembled(activation, advice)
+        try merger.refuse(activation, advice)
+        try refuseOverlay(activation, advice)
+        return activation
+    }
+
     /// After a boot, before it is assembled, nothing would capture what is written to the device; and what
     /// is missing then is not to be taken for what somebody took away.
     ///

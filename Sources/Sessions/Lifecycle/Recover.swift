@@ -98,12 +98,13 @@ extension Lifecycle {
     private func recoverExchange(_ activation: Activation, _ next: Store) throws -> Activation? {
         // Without an origin it is for `assemble`.
         guard try stack.isLoaded(activation) else { return activation }
-        let old = try stack.snapshot(activation, store: activation.store.number)
-        let new = try stack.snapshot(activation, store: next.number)
         // Where neither has a snapshot, nothing tells how far it came, and nothing was to be done.
         let isOver =
-            next.isAbsent ? !activation.store.isAbsent : new?.hasLiveTable == true
-        if old == nil, isOver {
+            next.isAbsent
+            ? try !activation.store.isAbsent
+                && stack.snapshot(activation, store: activation.store.number) == nil
+            : try stack.capturesAlone(activation, next: next.number)
+        if isOver {
             // It has taken over: the old one missed nothing until then, and is closed.
             _ = try endExchange(activation, Ending())
             return try registry.read()[id: activation.id]

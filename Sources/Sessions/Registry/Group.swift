@@ -90,9 +90,7 @@ extension Registry.Document {
 
     /// Takes an activation out of its group, which goes with the last.
     mutating func leaveGroup(_ id: String) {
-        guard var groups else { return }
-        for index in groups.indices { groups[index].members.removeAll { $0 == id } }
-        groups.removeAll(where: \.members.isEmpty)
-        self.groups = groups.isEmpty ? nil : groups
+        for index in groups?.indices ?? 0..<0 { groups?[index].members.removeAll { $0 == id } }
+        groups?.removeAll(where: \.members.isEmpty)
     }
 }

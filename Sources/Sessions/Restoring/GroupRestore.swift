@@ -31,19 +31,21 @@ struct GroupRestore {
     /// - Throws: `noSuchGroup`, `noSuchSession`; `unsuitable` where there is no such instant; what a restore of one
     ///   of the devices throws.
     func run() throws(SessionsError) -> GroupOutcome {
-        let named = try named()
-        let name = if let named { named.group } else { try nameOfGroup() }
-        let group = try restorer.lifecycle.report(on: name).group
+        let wanted: (group: GroupName, instant: GroupInstant?)
+        switch goal {
+        case .latest(let name): wanted = (name, nil)
+        case .session(let session):
+            let instant = try instant(of: session)
+            wanted = (instant.group, instant)
+        }
+        let group = try restorer.lifecycle.report(on: wanted.group).group
         return try registry.operatingAlone(
             onAll: group.members, pause: { restorer.kernel.pause(milliseconds: 100) }
         ) { currents in
-            guard try registry.read().group(name) == group else {
-                throw SessionsError.busy(
-                    device: name.text, reason: "its devices have just been changed",
-                    advice: "try again")
-            }
+            try restorer.lifecycle.requireUnchanged(group)
             let devices = try currents.map { try settled($0) }
-            let instant = if let named { named } else { try latest(of: group, devices) }
+            let instant =
+                if let known = wanted.instant { known } else { try latest(of: group, devices) }
             let steps = try steps(to: instant, group, devices)
             let restores = steps.compactMap(\.restore)
             let untouched = try steps.filter { $0.restore == nil }.map {
@@ -52,7 +54,7 @@ struct GroupRestore {
             if let other = untouched.first(where: { !$0.isAsItWas }), !request.acceptsWrites {
                 throw SessionsError.brokenChain(
                     device: other.device.text,
-                    session: restores.first?.session.record.name.text ?? "of \(name)",
+                    session: restores.first?.session.record.name.text ?? "of \(group.name)",
                     reason: "something has written to it that no session has")
             }
             let restored = try carryOut(restores[...])
@@ -61,18 +63,12 @@ struct GroupRestore {
             // Where that fails the monitor comes to it.
             if !request.dryRun { _ = try? lifecycle.noteRest(of: group.members[0]) }
             return GroupOutcome(
-                group: name, instant: instant, restored: restored, untouched: untouched)
+                group: group.name, instant: instant, restored: restored, untouched: untouched)
         }
     }
 
-    private func nameOfGroup() throws(SessionsError) -> GroupName {
-        guard case .latest(let name) = goal else { throw .internalFault("no group is named") }
-        return name
-    }
-
-    /// The instant of the session that is named; nil if none is.
-    private func named() throws(SessionsError) -> GroupInstant? {
-        guard case .session(let text) = goal else { return nil }
+    /// The instant at which a session begins that is named.
+    private func instant(of text: String) throws(SessionsError) -> GroupInstant {
         let session: Session
         do {
             session = try catalogue.session(named: text)
@@ -97,14 +93,7 @@ struct GroupRestore {
 
     /// Of which everything that is over is a session.
     private func settled(_ current: Activation) throws -> Activation {
-        let lifecycle = restorer.lifecycle
-        guard let activation = try lifecycle.recover(current) else {
-            throw SessionsError.notActivated(current.path.text)
-        }
-        try lifecycle.refuseOverlay(activation, "then restore")
-        try lifecycle.requireAssembled(activation, "then restore")
-        try lifecycle.merger.refuse(activation, "then restore")
-        return try restorer.closeWhatIsOver(of: activation)
+        try restorer.closeWhatIsOver(of: restorer.lifecycle.ready(current, "then restore"))
     }
 
     /// The last instant at which a mount began, or that a checkpoint made; without any, that of the last write. The
@@ -159,10 +148,7 @@ struct GroupRestore {
                 throw SessionsError.unsuitable(
                     device: device.path.text, reason: "it was not in \(group.name) at that instant")
             }
-            let session = sessions.first {
-                $0.record.chain == place.chain.id && $0.record.index == place.chain.index
-            }
-            guard let session else {
+            guard let session = sessions.first(where: { $0.begins(at: place.chain) }) else {
                 guard device.chain == place.chain else {
                     throw SessionsError.unsuitable(
                         device: device.path.text,
@@ -182,11 +168,12 @@ struct GroupRestore {
 
     private func left(alone device: Activation) throws -> GroupOutcome.Untouched {
         let path = DeviceFinder.path(of: device)
-        let now = try restorer.kernel.fingerprint(path.path, samples: true)
-        let before = device.store.baseline
+        let isSame =
+            if case .same = try restorer.proof(of: path.path, device.store.baseline) { true } else {
+                false
+            }
         return GroupOutcome.Untouched(
-            device: path,
-            isAsItWas: now.agrees(with: before) && now.differences(from: before).isEmpty)
+            device: path, isAsItWas: isSame)
     }
 
     /// Each one is held and checked before the next; when all are, they are written, the last one first.
@@ -214,11 +201,9 @@ struct GroupRestore {
                 let now = try restorer.closeWhatIsOver(of: found)
                 guard now.chain != one.activation.chain else { return }
                 let sessions = catalogue.readable(in: try catalogue.baseDirectories())
-                let session = sessions.first {
-                    $0.record.chain == one.activation.chain.id
-                        && $0.record.index == one.activation.chain.index
-                }
-                guard let session else {
+                guard
+                    let session = sessions.first(where: { $0.begins(at: one.activation.chain) })
+                else {
                     throw SessionsError.noSuchSession("what it overwrote")
                 }
                 // Nobody's signal ends this halfway.

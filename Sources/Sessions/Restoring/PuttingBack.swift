@@ -50,9 +50,7 @@ struct PuttingBack {
     func way() throws -> Way {
         let members = restorer.catalogue.readable(in: try restorer.catalogue.baseDirectories())
         guard
-            let session = members.first(where: {
-                $0.record.chain == policy.base.id && $0.record.index == policy.base.index
-            })
+            let session = members.first(where: { $0.begins(at: policy.base) })
         else {
             throw SessionsError.unsuitable(
                 device: activation.path.text,

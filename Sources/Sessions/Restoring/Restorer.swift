@@ -197,8 +197,12 @@ struct Restorer: Sendable {
 
     /// Compares a device with what it was when the session's store was armed.
     func proof(of path: FilePath, _ session: Session) throws -> RestoreProof {
+        try proof(of: path, session.record.baseline)
+    }
+
+    /// The same of a store's, which has no session.
+    func proof(of path: FilePath, _ baseline: Fingerprint) throws -> RestoreProof {
         let now = try kernel.fingerprint(path, samples: true)
-        let baseline = session.record.baseline
         let differing = now.differences(from: baseline)
         if now.agrees(with: baseline), differing.isEmpty {
             return .same(places: baseline.places.count + baseline.samples.count)
