@@ -193,9 +193,9 @@ struct Restore: ParsableCommand {
     private func request(
         latestOf device: String, _ service: SnapshotService
     ) throws -> RestoreRequest {
-        let latest = try service.latestSessionToRestore(of: device)
-        var request = try request(session: latest.record.name.text)
-        request.latest = latest.record.name
+        let latest = try service.latestRequest(for: device)
+        var request = try request(session: latest.session)
+        request.latest = latest.latest
         return request
     }
 

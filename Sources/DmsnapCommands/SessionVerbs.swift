@@ -116,7 +116,10 @@ struct Show: ParsableCommand {
         if record.lastIndex != nil {
             lines.append(("holds", "later ones that were merged into it"))
         }
-        if let restored = record.restoreOf { lines.append(("restore of", restored.text)) }
+        if let restored = record.restoreOf {
+            let end = record.isPartOfRestore == true ? ", which came to no end" : ""
+            lines.append(("restore of", restored.text + end))
+        }
         if let began = record.continues { lines.append(("begun in", began.text)) }
         let width = lines.map { $0.0.count }.max() ?? 0
         let text = lines.map { key, value in

@@ -287,7 +287,9 @@ struct Reconciler {
     /// Open for long, written to, and by nothing that /proc or sysfs names: a use all the same.
     private mutating func isHeld(_ one: Watched) -> Bool {
         let id = one.activation.id
-        guard one.openCount > 0, holdsWrites(one) else {
+        // A restore that takes long is none: it has a session of its own.
+        guard one.openCount > 0, holdsWrites(one), one.activation.store.undoes?.progress == nil
+        else {
             held[id] = nil
             return false
         }

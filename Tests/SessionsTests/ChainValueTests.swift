@@ -49,19 +49,21 @@ import Testing
             ("m", "a"), ("mm", "b"), ("mo", "a"), ("mc", "a"), ("mmcc", "b"), ("mmcco", "b"),
             ("oc", "b"), ("c", "a"), ("mr", nil), ("mcr", nil), ("mro", nil), ("mrm", "c"),
             ("o", nil), ("r", nil), ("i", "a"), ("mi", "b"), ("mrl", "a"), ("mrlc", "a"),
-            ("mom", "c"), ("", nil),
+            ("mom", "c"), ("", nil), ("mmp", "a"), ("mpo", "a"), ("mpr", nil), ("mpm", "c"),
         ] as [(String, String?)])
     func beforeLastMount(kinds: String, wanted: String?) throws {
         let records = try kinds.enumerated().map { index, kind in
             try Self.record(String(UnicodeScalar(UInt8(ascii: "a") + UInt8(index))), index) { one in
                 one.kind =
                     switch kind {
-                    case "o", "r", "i": .offline
+                    case "o", "r", "i", "p": .offline
                     case "c": .checkpoint
                     default: .mount
                     }
-                // r: a restore; l: a mount that came into one which went on; i: cut short, and never named.
-                if "rl".contains(kind) { one.restoreOf = SessionName("a") }
+                // r: a restore; p: one that came to no end; l: a mount that came into one which went on; i: cut
+                // short, and never named.
+                if "rlp".contains(kind) { one.restoreOf = SessionName("a") }
+                one.isPartOfRestore = kind == "p"
                 one.interrupted = kind == "i"
             }
         }

@@ -543,26 +543,23 @@ import Testing
         _ = try world.mount()
         try world.scribble()
         try world.kernel.unmount(world.origin())
-        let mounted = try service.latestSessionToRestore(of: chained.path.string)
+        var request = try service.latestRequest(for: chained.path.string)
+        let mounted = try service.session(named: request.session)
         #expect(mounted.record.state == .closed && mounted.record.kind == .mount)
-        var request = RestoreRequest(session: mounted.record.name.text)
-        request.latest = mounted.record.name
         try world.scribble()
         // Nobody restores more than what was chosen.
         let error = #expect(throws: SessionsError.self) { try service.restore(request) }
         #expect(error?.exitStatus == .busy)
-        let offline = try service.latestSessionToRestore(of: "sda")
-        #expect(offline.record.kind == .offline)
-        request.session = offline.record.name.text
-        request.latest = offline.record.name
-        _ = try service.restore(request)
+        let offline = try service.latestRequest(for: "sda")
+        #expect(try service.session(named: offline.session).record.kind == .offline)
+        _ = try service.restore(offline)
         request.session = mounted.record.name.text
         request.latest = nil
         _ = try service.restore(request)
         #expect(try world.kernel.bytes(of: chained.path) == before)
         try world.mount()
         let used = #expect(throws: SessionsError.self) {
-            try service.latestSessionToRestore(of: "sda")
+            try service.latestRequest(for: "sda")
         }
         #expect(used?.exitStatus == .busy)
     }

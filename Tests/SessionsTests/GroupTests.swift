@@ -69,18 +69,7 @@ struct Pair {
     }
 
     /// What the monitor does when it starts.
-    func monitor() throws {
-        let service = try world.service()
-        for activation in try service.activations() { try service.recover(activation.id) }
-        for activation in try service.missing() { _ = try service.assemble(activation.id) }
-        for watched in try service.observer.watched() {
-            if watched.uses.isEmpty {
-                _ = try service.rollOver(watched.activation.id)
-            } else {
-                _ = try service.observer.openSession(watched)
-            }
-        }
-    }
+    func monitor() throws { try world.monitor() }
 }
 
 /// Devices that belong together: an instant for all of them, and the way back to it.

@@ -66,6 +66,60 @@ import Testing
         #expect(try world.kernel.bytes(of: disk) == before)
     }
 
+    enum Command: CaseIterable {
+        case reset, restoreLatest
+
+        func run(_ service: SnapshotService) throws {
+            switch self {
+            case .reset: _ = try service.resetRequest(for: "sda").map { try service.restore($0) }
+            case .restoreLatest: _ = try service.restore(service.latestRequest(for: "sda"))
+            }
+        }
+    }
+
+    enum Meanwhile: CaseIterable {
+        case nothing, monitor, boot
+    }
+
+    @Test(
+        "Killed at any moment, the same command puts the device back to the same",
+        arguments: Command.allCases,
+        Meanwhile.allCases)
+    func killed(_ command: Command, _ meanwhile: Meanwhile) throws {
+        let world = try World()
+        let disk = try world.disk()
+        try world.activate(disk)
+        _ = try world.session()
+        let before = try world.kernel.bytes(of: disk)
+        try world.mount()
+        for _ in 0..<4 { try world.scribble() }
+        try world.unmount()
+        let beginning = try world.moment()
+        let steps = try Steps.counting { try command.run(world.service()) }.changes
+        var parts = 0
+        for step in 1...steps {
+            try world.goBack(to: beginning)
+            let last = Steps.dying(before: step) { try command.run(world.service()) }
+            switch meanwhile {
+            case .nothing: break
+            case .monitor: try world.monitor()
+            case .boot: try world.boot()
+            }
+            let what = "dead before step \(step), \(last)"
+            let isBack = try world.kernel.bytes(of: disk) == before
+            // Whoever sees that it is back wants it to stay so.
+            if isBack, command == .restoreLatest { continue }
+            try command.run(world.service())
+            #expect(try world.kernel.bytes(of: disk) == before, "\(what)")
+            let left = try world.sessions().filter(\.record.isOfPartOfRestore)
+            #expect(left.allSatisfy { $0.record.restoreOf != nil })
+            parts += left.isEmpty ? 0 : 1
+            // And once it is back there is nothing more to do.
+            if command == .reset { #expect(try reset(world) == nil, "\(what)") }
+        }
+        #expect(parts > 2)
+    }
+
     @Test(
         "Where something wrote past the origin since, it is refused; never mounted, there is nothing to do"
     )

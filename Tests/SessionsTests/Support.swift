@@ -51,3 +51,25 @@ extension Secret {
     /// A copy of what it has.
     var bytes: [UInt8] { unsafe withBytes { unsafe Array($0) } }
 }
+
+extension World {
+    /// What the monitor does when it starts, and then with each device.
+    func monitor() throws {
+        let service = try service()
+        for activation in try service.activations() { try service.recover(activation.id) }
+        for activation in try service.missing() { _ = try service.assemble(activation.id) }
+        for watched in try service.observer.watched() {
+            if watched.uses.isEmpty {
+                _ = try service.rollOver(watched.activation.id)
+            } else {
+                _ = try service.observer.openSession(watched)
+            }
+        }
+    }
+
+    /// Boots the machine, and assembles what is activated.
+    func boot() throws {
+        kernel.reboot()
+        for (_, result) in try service().assembleAll() { _ = try result.get() }
+    }
+}

@@ -140,17 +140,23 @@ struct Chain: Sendable {
     }
 
     /// The session that leads back to before the last mount, its checkpoints and what came after it; nil where
-    /// there was none since the device was put back.
+    /// there was none since the device was put back. Where that has ended in the middle it is the one that was
+    /// being restored.
     var beforeLastMount: SessionName? {
         guard
             var place = members.lastIndex(where: { $0.isOfMount || $0.restoreOf != nil }),
-            members[place].isOfMount
+            members[place].isOfMount || members[place].isOfPartOfRestore
         else { return nil }
         while members[place].kind == .checkpoint, place > 0, members[place - 1].isOfMount {
             place -= 1
         }
-        // What was mounted in the middle of an online restore showed what that ended in.
+        // What was mounted in the middle of a restore showed what that ends in, or was to end in.
         return members[place].restoreOf ?? members[place].name
+    }
+
+    /// The one that is meant where none is named: the last, but for what restores have left that came to no end.
+    var latest: SessionName? {
+        (members.last { !$0.isOfPartOfRestore } ?? members.last)?.name
     }
 
     /// The later sessions that a restore to `name`, which nothing captures, takes the ground from.

@@ -94,9 +94,12 @@ public struct SessionRecord: Sendable, Codable {
     /// The earlier session that the device, while it was not activated, was put back to: what this
     /// one would put back no longer fits.
     public var undoneBy: SessionName?
-    /// For an offline session that a restore made, or one that shares its store with an online
-    /// restore: the session restored.
+    /// For an offline session that a restore made, or one that shares its store with a restore: the session
+    /// restored.
     public var restoreOf: SessionName?
+    /// That restore came to no end: it died, or failed, in the middle. Nil as false, which earlier records don't
+    /// have.
+    public var isPartOfRestore: Bool?
     /// The session in which the online restore began that this one saw the end of. Where this one
     /// begins is no state that the device ever showed, so nothing goes back to there.
     public var continues: SessionName?
@@ -111,8 +114,12 @@ public struct SessionRecord: Sendable, Codable {
     /// Whether something was mounted in it: a crash may have come before anybody had seen that.
     var isOfMount: Bool { kind != .offline || interrupted && restoreOf == nil }
 
-    /// Whether nothing but a restore wrote in it, as far as anybody has seen.
-    var isOfRestore: Bool { kind == .offline && restoreOf != nil }
+    /// Whether nothing but a restore wrote in it, as far as anybody has seen, and that came to its end.
+    var isOfRestore: Bool { kind == .offline && restoreOf != nil && isPartOfRestore != true }
+
+    /// Whether what wrote in it is a restore that came to no end: the device was left neither as it was before nor
+    /// as it was to be.
+    public var isOfPartOfRestore: Bool { kind == .offline && isPartOfRestore == true }
 
     /// Its places in the chain: one, or several where later sessions were merged into it.
     var places: ClosedRange<Int> { index...max(index, lastIndex ?? index) }

@@ -40,11 +40,10 @@ extension Lifecycle {
     }
 
     /// Has what was overwritten become a session.
-    func wayBack(
-        _ activation: Activation, restoreOf: SessionName? = nil
-    ) throws -> WayBack {
-        guard case .closed(let session) = try rollOverWhenIdle(activation, restoreOf: restoreOf)
-        else { return WayBack() }
+    func wayBack(_ activation: Activation) throws -> WayBack {
+        guard case .closed(let session) = try rollOverWhenIdle(activation) else {
+            return WayBack()
+        }
         let record = session.record
         guard record.state == .invalid else { return WayBack(session: record.name) }
         return WayBack(loss: record.loss ?? "its store has missed writes")

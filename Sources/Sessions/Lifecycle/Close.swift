@@ -19,8 +19,6 @@ struct Ending {
     var isInterrupted = false
     /// What can't be known of it, and has to be true.
     var doubt: String?
-    /// The session whose restore wrote to it.
-    var restoreOf: SessionName?
 }
 
 /// The one place where it is decided what became of a store.
@@ -164,13 +162,10 @@ extension Lifecycle {
             record.broken = breach.what
             record.end = nil
         }
-        // A restore that takes long looks like a use, and its session was opened as one.
-        if let restoreOf = ending.restoreOf {
-            record.kind = .offline
-            record.restoreOf = restoreOf
-        } else if let undoes = activation.store.undoes {
+        if let undoes = activation.store.undoes {
             record.restoreOf = undoes.session
             record.continues = undoes.continues
+            record.isPartOfRestore = undoes.progress == .begun ? true : nil
         }
         return record
     }

@@ -47,14 +47,9 @@ extension Lifecycle {
 
     /// Exchanges the store as soon as nobody but udev, which probes what was just closed, has the
     /// device open.
-    ///
-    /// - Parameter restoreOf: the session whose restore wrote to the armed store.
-    func rollOverWhenIdle(
-        _ activation: Activation, restoreOf: SessionName? = nil
-    ) throws -> RolloverOutcome {
+    func rollOverWhenIdle(_ activation: Activation) throws -> RolloverOutcome {
         for _ in 0..<50 {
-            let outcome = try rollOverLocked(
-                registry.activation(activation.id), restoreOf: restoreOf)
+            let outcome = try rollOverLocked(registry.activation(activation.id))
             guard case .inUse = outcome else { return outcome }
             let number = try stack.origin(activation)?.number
             if let number, try !stack.uses(of: number).isEmpty { break }
@@ -63,9 +58,7 @@ extension Lifecycle {
         return .inUse
     }
 
-    func rollOverLocked(
-        _ activation: Activation, restoreOf: SessionName? = nil
-    ) throws -> RolloverOutcome {
+    func rollOverLocked(_ activation: Activation) throws -> RolloverOutcome {
         switch activation.state {
         case .armed where try stack.isEmpty(activation): return .nothingToDo
         case .armed(let store)
@@ -99,7 +92,7 @@ extension Lifecycle {
         }
         let exchanged = try exchange(
             [Handover(activation: activation, next: next, boundary: .quiet(quiet))],
-            Ending(restoreOf: restoreOf))
+            Ending())
         switch exchanged?.outcomes[activation.id] {
         case .session(let session): return .closed(session)
         case .dropped: return .dropped

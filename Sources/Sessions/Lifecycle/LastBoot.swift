@@ -36,7 +36,7 @@ extension Lifecycle {
         var session: Session?
         if case .session(let closed) = outcome { session = closed }
         if let merge {
-            next.undoes = OnlineTrace(
+            next.undoes = RestoreTrace(
                 session: merge.session,
                 continues: activation.store.undoes?.continues ?? session?.record.name)
         }
@@ -165,7 +165,9 @@ extension Lifecycle {
         _ activation: Activation, _ now: Fingerprint
     ) throws -> Activation {
         let store = activation.store
-        guard activation.merge == nil, store.undoes == nil, store.loss == nil,
+        // What the kernel put back is in no store of its own.
+        let isWrittenByKernel = store.undoes.map { $0.progress == nil } ?? false
+        guard activation.merge == nil, !isWrittenByKernel, store.loss == nil,
             store.breach == nil,
             let kept = try? catalogue.closedStore(
                 in: activation.directory, originSize: activation.size,

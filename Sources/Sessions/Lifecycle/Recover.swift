@@ -28,7 +28,9 @@ extension Lifecycle {
         case .activating, .deactivating, .exchanging, .discarding, .uncovering: return true
         case .overlay: return false
         case .merging: return try merger.isUnfinished(activation)
-        case .armed, .open: return Files.exists(activation.mergingDirectory)
+        case .armed, .open:
+            if Files.exists(activation.mergingDirectory) { return true }
+            return try isRestoreOfNothing(activation)
         }
     }
 
@@ -51,8 +53,9 @@ extension Lifecycle {
         case .armed:
             // Dead between the rename that named a session and the registry's change; or, after
             // the end of an online restore, before its store was deleted.
+            // Or dead before the first write of one that isn't online.
             try merger.discardStore(activation)
-            return try takeUpName(activation)
+            return try forgetRestoreOfNothing(takeUpName(activation))
         case .open:
             // Nothing of a session's life takes steps. A store of an online restore may be left.
             try merger.discardStore(activation)
@@ -92,6 +95,19 @@ extension Lifecycle {
             named.record.closedAt == nil
         else { return nil }
         return named
+    }
+
+    /// Whether a restore was about to be written to a device, and nothing was.
+    private func isRestoreOfNothing(_ activation: Activation) throws(SessionsError) -> Bool {
+        guard case .armed(let store) = activation.state, store.undoes?.progress != nil else {
+            return false
+        }
+        return try stack.isEmpty(activation)
+    }
+
+    func forgetRestoreOfNothing(_ activation: Activation) throws(SessionsError) -> Activation {
+        guard try isRestoreOfNothing(activation) else { return activation }
+        return try registry.change(activation.id) { $0.forgetRestore() }
     }
 
     /// The tables tell how far an exchange came.

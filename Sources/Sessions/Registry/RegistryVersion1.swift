@@ -41,7 +41,7 @@ struct RegistryVersion1: Decodable {
         let isBrokenInside: Bool
         let isInvalid: Bool
         let merge: Merge?
-        let restored: OnlineTrace?
+        let restored: RestoreTrace?
 
         var activation: Activation {
             Activation(

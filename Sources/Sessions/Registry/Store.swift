@@ -21,8 +21,8 @@ public struct Store: Hashable, Sendable, Codable {
     public var health = Health.sound
     /// What somebody wrote past the origin since it was armed.
     public var breach: Breach?
-    /// The online restore that has written to it: its session undoes that.
-    public var undoes: OnlineTrace?
+    /// The restore that has written to it, or is about to: its session undoes that.
+    public var undoes: RestoreTrace?
     /// How many chunks it holds, from when nothing more is written to it; nil while it captures.
     /// Written down before anything is done with the store, so that one that is gone is not taken
     /// for an empty one.
@@ -93,12 +93,22 @@ public struct FileIdentity: Hashable, Sendable, Codable {
     }
 }
 
-/// What an online restore has written to a store: the old contents, so that it can be undone.
-public struct OnlineTrace: Hashable, Sendable, Codable {
+/// What a restore has written to a store: the old contents, so that it can be undone.
+public struct RestoreTrace: Hashable, Sendable, Codable {
+    /// How far one came that a process of ours writes.
+    public enum Progress: String, Sendable, Codable {
+        /// It was about to write. Where that has died, what is in the store is a part of it.
+        case begun
+        /// Everything is back.
+        case ended
+    }
+
     /// The session restored.
     public let session: SessionName
     /// The session made of an earlier store of the same restore, which a crash cut in two.
     public var continues: SessionName?
+    /// Nil of an online one: the kernel goes on with that, whoever dies.
+    public var progress: Progress?
 }
 
 extension Store.Health: Codable {

@@ -116,8 +116,23 @@ extension Activation {
     mutating func beginMerge(_ merge: OnlineMerge, isToBase: Bool) throws(SessionsError) {
         guard case .armed(var store) = state else { throw illegal("restore online") }
         restorePolicy?.isBegun = isToBase
-        store.undoes = OnlineTrace(session: merge.session)
+        store.undoes = RestoreTrace(session: merge.session)
         state = .merging(Capture(store: store), merge)
+    }
+
+    /// A process of ours is about to write a session back, or has.
+    mutating func note(_ trace: RestoreTrace) throws(SessionsError) {
+        guard case .armed(var store) = state else { throw illegal("be restored") }
+        store.undoes = trace
+        state = .armed(store)
+    }
+
+    /// One that was begun has come to nothing: the store is empty.
+    mutating func forgetRestore() {
+        if case .armed(var store) = state, store.undoes?.progress != nil {
+            store.undoes = nil
+            state = .armed(store)
+        }
     }
 
     /// The table of an online restore was loaded.

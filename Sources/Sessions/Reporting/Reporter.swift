@@ -218,7 +218,7 @@ struct Reporter: Sendable {
         }.filter(\.hasOwnDevice)
         let chain = (try? lifecycle.finder.find(device))?.chain.id
         let present = found.filter { $0.record.chain == chain }
-        let last = Chain(present.map(\.record)).members.last?.name
+        let last = Chain(present.map(\.record)).latest
         guard let latest = present.first(where: { $0.record.name == last }) ?? found.last else {
             throw .noSuchSession(device)
         }

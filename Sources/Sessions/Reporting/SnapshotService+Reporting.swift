@@ -16,11 +16,11 @@ extension SnapshotService {
         try reporter.latestSession(of: device)
     }
 
-    /// The same, when what is over of the device, and not closed yet, has become a session: the one to restore.
+    /// What restores the latest session, when what is over of the device, and not closed yet, has become one.
     ///
-    /// - Throws: also `busy` while the device is in use.
-    public func latestSessionToRestore(of device: String) throws(SessionsError) -> Session {
-        try Restorer(lifecycle: lifecycle).latestSession(of: device, reporter)
+    /// - Throws: `noSuchSession`; `busy` while the device is in use.
+    public func latestRequest(for device: String) throws(SessionsError) -> RestoreRequest {
+        try Restorer(lifecycle: lifecycle).latestRequest(for: device, reporter)
     }
 
     /// What puts a device back to before its last mount; nil where it was put back since.

@@ -47,6 +47,29 @@ struct ArmedRestore {
             verified: verified)
     }
 
+    /// So that what a restore has written that died is not taken for somebody's use of the device.
+    fileprivate func note(
+        _ progress: RestoreTrace.Progress, _ activation: Activation
+    ) throws(SessionsError) {
+        let trace = RestoreTrace(session: session.record.name, progress: progress)
+        try lifecycle.registry.change(activation.id) { current throws(SessionsError) in
+            try current.note(trace)
+        }
+    }
+
+    /// Everything is back, and nobody else could have written.
+    fileprivate func noteEnd(
+        _ activation: Activation, _ route: Restorer.Route, _ proof: RestoreProof
+    ) throws(SessionsError) {
+        guard try lifecycle.stack.isEmpty(activation) else { return try note(.ended, activation) }
+        // It was back before. What an earlier one had written was all of it, which died before it knew.
+        _ = try lifecycle.forgetRestoreOfNothing(lifecycle.registry.activation(activation.id))
+        guard case .same = proof, let last = route.members.last, last.record.isOfPartOfRestore,
+            last.record.restoreOf == session.record.name
+        else { return }
+        try restorer.catalogue.changeRecord(in: last.directory) { $0.isPartOfRestore = nil }
+    }
+
     private func open() throws -> OwnedDescriptor {
         do {
             // The kernel's claim keeps everybody from mounting it meanwhile.
@@ -82,23 +105,27 @@ struct ReadyRestore: ~Copyable {
             report = try lifecycle.merger.restore(
                 activation, session, verified, holding: target, restore.control)
         } else if !request.dryRun {
+            try restore.note(.begun, activation)
             do {
                 report = try verified.apply(
                     to: target, readBack: lifecycle.configuration.readsBack,
                     control: restore.control)
             } catch {
+                _ = try? lifecycle.forgetRestoreOfNothing(
+                    lifecycle.registry.activation(activation.id))
                 throw error.failure(session, path.text)
             }
         }
         // While nobody else can have written to it.
         if !request.dryRun { proof = try restorer.proof(of: path.path, session) }
+        if !request.dryRun, !isOnline { try restore.noteEnd(activation, route, proof) }
         let (current, chain) = (activation, route)
         let overridden = lifted
         try target.close()
         if !request.dryRun, !isOnline {
             lifecycle.stack.renewFileSystem(of: current)
             // What was overwritten becomes the session that undoes this.
-            back = try lifecycle.wayBack(current, restoreOf: session.record.name)
+            back = try lifecycle.wayBack(current)
         }
         return try restorer.conclude(
             RestoreOutcome(

@@ -14,6 +14,7 @@ extension PuttingBack {
     ///   write that failed had come; either way what it was is in its chain.
     /// - Throws: where it must not be assembled now, as what was kept is no session yet.
     func atBoot() throws -> Activation {
+        var activation = activation
         let source = try stack.source(activation).path
         do {
             try restorer.kernel.refuseReadOnly(source)
@@ -28,17 +29,20 @@ extension PuttingBack {
             verified = try restorer.verified(
                 way.plan, for: device, way.session,
                 RestoreRequest(session: way.session.record.name.text), RestoreControl())
+            activation = try note(.begun, way)
             try keepPresent(way, verified, device)
         } catch {
             guard !Files.exists(Layout.store(in: directory)) else { throw error }
+            try registry.change(activation.id) { $0.forgetRestore() }
             return try lifecycle.noteNotPutBack(activation.id, .from(error))
         }
         let failure = write(way, verified, device)
+        if failure == nil { activation = try note(.ended, way) }
         try device.close()
         restorer.kernel.renewFileSystem(on: source)
         let now = try restorer.kernel.look(source, image: activation.image)
         let outcome = try lifecycle.close(
-            activation, Ending(end: now, restoreOf: way.session.record.name))
+            activation, Ending(end: now))
         let next = Store(number: activation.store.number + 1, baseline: now)
         return try registry.change(activation.id) { current throws(SessionsError) in
             try current.rearm(next, after: outcome, merging: nil)
@@ -47,6 +51,13 @@ extension PuttingBack {
             } else {
                 current.restorePolicy?.settle(at: current.chain)
             }
+        }
+    }
+
+    private func note(_ progress: RestoreTrace.Progress, _ way: Way) throws -> Activation {
+        let trace = RestoreTrace(session: way.session.record.name, progress: progress)
+        return try registry.change(activation.id) { current throws(SessionsError) in
+            try current.note(trace)
         }
     }
 

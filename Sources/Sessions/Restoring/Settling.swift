@@ -4,13 +4,16 @@ import SystemPackage
 
 /// What has to come before a restore: a device's sessions as they are when nothing is halfway.
 extension Restorer {
-    /// The session that `restore DEVICE` means: what is over and not closed yet, or was written outside a mount,
+    /// What `restore DEVICE` asks for: what is over and not closed yet, or was written outside a mount,
     /// becomes a session first.
     ///
     /// - Throws: `noSuchSession`; `busy` while the device is in use.
-    func latestSession(of device: String, _ reporter: Reporter) throws(SessionsError) -> Session {
+    func latestRequest(
+        for device: String, _ reporter: Reporter
+    ) throws(SessionsError) -> RestoreRequest {
         try settle(device)
-        return try reporter.latestSession(of: device)
+        let latest = try reporter.latestSession(of: device)
+        return request(for: latest.record.name, in: try catalogue.lineage(of: latest).chain)
     }
 
     /// What `reset DEVICE` asks for: back to before its last mount; nil where it was put back since.
@@ -23,7 +26,7 @@ extension Restorer {
         let latest = try reporter.latestSession(of: device)
         let present = try catalogue.lineage(of: latest).chain
         if let name = present.beforeLastMount { return request(for: name, in: present) }
-        if present.members.contains(where: { $0.restoreOf != nil }) { return nil }
+        if present.members.contains(where: \.isOfRestore) { return nil }
         // Of an earlier chain, which no restore leads through: that is for the restore to say.
         let earlier = try reporter.sessions(of: device).compactMap { try? $0.get() }
             .last { $0.hasOwnDevice && $0.record.kind != .offline }
