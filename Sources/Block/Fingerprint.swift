@@ -52,18 +52,29 @@ public struct Fingerprint: Hashable, Sendable {
 
     /// Reads all of it, some 2 MiB, through the descriptor, and so through the page cache that it
     /// has.
-    public init(of device: borrowing OwnedDescriptor) throws(SystemError) {
-        try self.init(superblocksOf: device)
+    ///
+    /// - Parameter expected: what was found on it a moment ago, where time counts, as under a suspend: to find out
+    ///   what it is takes ten times as long as the rest.
+    public init(
+        of device: borrowing OwnedDescriptor, expecting expected: Contents? = nil
+    ) throws(SystemError) {
+        try self.init(superblocksOf: device, expecting: expected)
         samples = try Self.read(Self.samples(of: size), of: device)
     }
 
     /// Reads the superblocks' places only, without the samples: two pieces of 1 MiB and a few small
     /// ones, for where time counts, as under a suspend.
-    public init(superblocksOf device: borrowing OwnedDescriptor) throws(SystemError) {
+    public init(
+        superblocksOf device: borrowing OwnedDescriptor, expecting expected: Contents? = nil
+    ) throws(SystemError) {
         // An image's last bytes may be no sector, and then no device over it has them.
         size = try device.size().inWholeSectors
         // What can't be told apart is no identity, but its bytes still are a fingerprint.
-        contents = (try? Contents(probing: device)) ?? Contents()
+        let found =
+            if let expected { try? Contents(probing: device, expecting: expected) } else {
+                try? Contents(probing: device)
+            }
+        contents = found ?? Contents()
         // Of the raw device only: device-mapper's over it is no partition.
         contents.partitionUUID = nil
         samples = []
@@ -77,6 +88,8 @@ public struct Fingerprint: Hashable, Sendable {
         let piece = 64 << 10
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: piece, alignment: 16)
         defer { unsafe buffer.deallocate() }
+        // All at once: one after the other each waits for the device.
+        for range in ranges { device.prefetch(range) }
         var found: [Place] = []
         for range in ranges {
             var checksum: UInt = 0

@@ -53,6 +53,37 @@ import Testing
         #expect(try probe(image) == expected("vfat", usage: "filesystem", uuid: "ABCD-1234"))
     }
 
+    static let made: [(String, [String])] = [
+        ("ext4", ["mkfs.ext4", "-q", "-F", "-L", "ONE"]), ("ext2", ["mkfs.ext2", "-q", "-F"]),
+        ("xfs", ["mkfs.xfs", "-q", "-L", "ONE"]), ("btrfs", ["mkfs.btrfs", "-q"]),
+        ("vfat", ["mkfs.vfat", "-n", "ONE"]), ("swap", ["mkswap", "-q", "-L", "ONE"]),
+        ("f2fs", ["mkfs.f2fs", "-q"]), ("nilfs2", ["mkfs.nilfs2", "-q"]),
+    ]
+
+    @Test(
+        "What is in use as what it was is found to be the same, whatever was expected",
+        arguments: made)
+    func expecting(type: String, command: [String]) async throws {
+        let directory = try TemporaryDirectory()
+        let image = try directory.image("image", size: 320 << 20)
+        try await run(command[0], Array(command.dropFirst()) + [image.string])
+        let found = try probe(image)
+        #expect(found.type == type)
+        var relabelled = found
+        relabelled.label = "ANOTHER"
+        relabelled.uuid = nil
+        var (another, partitioned) = (Contents(), found)
+        another.type = type == "xfs" ? "ext4" : "xfs"
+        another.usage = "filesystem"
+        partitioned.partitionTable = "dos"
+        for expected in [found, relabelled, another, partitioned, Contents()] {
+            let device = try OwnedDescriptor.open(image, .readOnly)
+            #expect(try Contents(probing: device, expecting: expected) == found)
+            #expect(
+                try Fingerprint(of: device, expecting: expected) == Fingerprint(of: device))
+        }
+    }
+
     @Test("A swap area is found with its UUID and label")
     func swap() async throws {
         let directory = try TemporaryDirectory()

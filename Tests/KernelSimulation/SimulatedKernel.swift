@@ -234,13 +234,14 @@ package final class SimulatedKernel: Kernel, DeviceMapping, @unchecked Sendable 
     package func lastCheck(of path: FilePath) throws(SystemError) -> UInt64? { lastCheck }
 
     package func fingerprint(
-        _ path: FilePath, samples: Bool
+        _ path: FilePath, samples: Bool, expecting expected: Contents?
     ) throws(SystemError) -> Fingerprint {
         try enter("fingerprint", path.string)
         return try Steps.elsewhere { () throws(SystemError) in
             let device = try shown(path)
             return samples
-                ? try Fingerprint(of: device) : try Fingerprint(superblocksOf: device)
+                ? try Fingerprint(of: device, expecting: expected)
+                : try Fingerprint(superblocksOf: device, expecting: expected)
         }
     }
 

@@ -83,12 +83,14 @@ public struct HostKernel: Kernel {
 
     /// Drops the device's page cache first.
     public func fingerprint(
-        _ path: FilePath, samples: Bool
+        _ path: FilePath, samples: Bool, expecting expected: Contents?
     ) throws(SystemError) -> Fingerprint {
         let device = try OwnedDescriptor.open(path, .readOnly)
         // The page cache of a device under device-mapper knows nothing of what went around it.
         if try FileStatus(path).kind == .blockDevice { try device.dropCache() }
-        return samples ? try Fingerprint(of: device) : try Fingerprint(superblocksOf: device)
+        return samples
+            ? try Fingerprint(of: device, expecting: expected)
+            : try Fingerprint(superblocksOf: device, expecting: expected)
     }
 
     /// With fsync(2).

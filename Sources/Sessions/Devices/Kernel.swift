@@ -37,7 +37,10 @@ public protocol Kernel: Sendable {
     ///
     /// - Parameter samples: whether blocks all over the device are part of it; without them it is
     ///   quick enough for a suspend.
-    func fingerprint(_ path: FilePath, samples: Bool) throws(SystemError) -> Fingerprint
+    /// - Parameter expected: what was found on it a moment ago, if it is known: with that it is quick, too.
+    func fingerprint(
+        _ path: FilePath, samples: Bool, expecting expected: Contents?
+    ) throws(SystemError) -> Fingerprint
     /// Has the kernel forget that it has seen a btrfs on a device, or on what an image was attached to, unless that
     /// is mounted: it would not mount what was put back.
     func forgetBtrfs(on path: FilePath)
@@ -137,6 +140,10 @@ public struct AttachedLoop: Sendable {
 }
 
 extension Kernel {
+    func fingerprint(_ path: FilePath, samples: Bool) throws(SystemError) -> Fingerprint {
+        try fingerprint(path, samples: samples, expecting: nil)
+    }
+
     /// What a device holds, with samples of all of it; of an image also what the file itself is.
     ///
     /// - Parameter image: the file that the device is over, or that it is itself; nil of a disk.

@@ -101,6 +101,10 @@ extension Stack {
             )
         }
         let isFrozen = handovers.contains { if case .frozen = $0.boundary { true } else { false } }
+        let expected: [Contents?] =
+            isFrozen
+            ? parts.map { try? kernel.fingerprint($0.source.path, samples: false).contents }
+            : parts.map { _ in nil }
         do {
             return try deviceMapper.inTransaction { transaction in
                 do {
@@ -113,9 +117,10 @@ extension Stack {
                     try deviceMapper.whileSuspended(
                         parts.map(\.origin)[...], in: transaction, freezing: isFrozen
                     ) {
-                        for (handover, _, old, source) in parts {
+                        for ((handover, _, old, source), expected) in zip(parts, expected) {
                             guard try deviceMapper.info(old)?.openCount ?? 0 == 0,
-                                try has(handover.activation, handover.boundary, source.path)
+                                try has(
+                                    handover.activation, handover.boundary, source.path, expected)
                             else { throw Used() }
                         }
                         guard try isTime() else { throw Used() }
@@ -170,8 +175,10 @@ extension Stack {
     }
 
     /// Whether the suspended device is at the boundary.
+    ///
+    /// - Parameter expected: what was on it before the suspend.
     private func has(
-        _ activation: Activation, _ boundary: Boundary, _ source: FilePath
+        _ activation: Activation, _ boundary: Boundary, _ source: FilePath, _ expected: Contents?
     ) throws -> Bool {
         switch boundary {
         case .quiet(let before):
@@ -185,7 +192,7 @@ extension Stack {
         case .frozen(let note):
             try kernel.synchronize(source)
             try note(
-                kernel.fingerprint(source, samples: true),
+                kernel.fingerprint(source, samples: true, expecting: expected),
                 chunksTaken(activation, store: activation.store.number))
             return true
         }
