@@ -23,11 +23,12 @@ struct Deactivate: ParsableCommand {
         try service.password.verify(password.read())
         let shown = Output.visible(name)
         switch try service.deactivate(name, waiting: whenUnmounted) {
-        case .deactivated(let closed):
+        case .deactivated(let closed, let group):
             try Output.print("\(shown) is deactivated; its sessions stay.")
             if let closed {
                 try Output.print("Session \(Output.visible(closed.record.name)) is closed.")
             }
+            if let group { try Output.print("It is in the group \(group) no more.") }
         case .waits(let reason):
             try MonitorLauncher.ensureRunning(service.layout)
             try Output.print(

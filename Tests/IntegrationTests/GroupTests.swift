@@ -269,6 +269,11 @@ extension IntegrationTests {
                 try await Dmsnap.refuses(["restore", "pair"], status: 75, saying: ["unmount"])
                 try await rig.unmount()
                 #expect(
+                    try await Dmsnap.must([
+                        "deactivate", devices[0], "--passfile", Dmsnap.passfile,
+                    ]).contains("in the group pair no more"))
+                try await rig.activate()
+                #expect(
                     try await Dmsnap.must(["group", "pair", "--dissolve"]).contains("no more"))
                 try await Dmsnap.refuses(
                     ["group", "pair"], status: 66, saying: ["no such group"])

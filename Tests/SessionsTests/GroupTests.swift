@@ -286,7 +286,10 @@ struct Pair {
     @Test("What is deactivated leaves its group, which goes with the last")
     func leaving() throws {
         let pair = try Pair()
-        try pair.world.service().deactivate(pair.paths[0].string)
+        let outcome = try pair.world.service().deactivate(pair.paths[0].string, waiting: false)
+        guard case .deactivated(_, left: pair.group) = outcome else {
+            throw Unexpected("\(outcome)")
+        }
         #expect(try pair.world.service().report(on: pair.group).devices.count == 1)
         try pair.world.service().deactivate(pair.paths[1].string)
         #expect(throws: SessionsError.self) { try pair.world.service().report(on: pair.group) }

@@ -4,8 +4,8 @@ import SystemPackage
 
 /// What became of the wish to deactivate a device.
 public enum DeactivationOutcome: Sendable {
-    /// It is deactivated; this closed a session, if it did.
-    case deactivated(Session?)
+    /// It is deactivated; this closed a session, and it left a group, if it did.
+    case deactivated(closed: Session?, left: GroupName?)
     /// It is in use: why. It is deactivated when that is over.
     case waits(String)
     /// It never was activated, and is not to be any more when it is unmounted.
@@ -35,7 +35,8 @@ extension Lifecycle {
             return .calledOff
         }
         do {
-            return .deactivated(try deactivate(id: found.id))
+            let group = try registry.read().group(of: found.id)?.name
+            return .deactivated(closed: try deactivate(id: found.id), left: group)
         } catch {
             guard waiting, case .busy(_, let reason, _) = error else { throw error }
             try registry.change(found.id) { $0.isLeaving = true }
