@@ -66,6 +66,25 @@ import Testing
         #expect(try world.kernel.bytes(of: disk) == before)
     }
 
+    @Test("A mount that was merged into a restore is undone all the same, and to before it")
+    func merged() throws {
+        let world = try World()
+        let disk = try world.disk()
+        try world.activate(disk)
+        _ = try world.session()
+        let before = try world.kernel.bytes(of: disk)
+        _ = try world.session()
+        _ = try reset(world)
+        #expect(try reset(world) == nil)
+        let base = try world.kernel.bytes(of: disk)
+        let last = try world.session()
+        _ = try world.service().keeper.delete([last])
+        #expect(try world.kernel.bytes(of: disk) != base)
+        #expect(try reset(world)?.isProven == true)
+        #expect(try world.kernel.bytes(of: disk) == base)
+        #expect(base == before)
+    }
+
     enum Command: CaseIterable {
         case reset, restoreLatest
 

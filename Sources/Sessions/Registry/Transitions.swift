@@ -122,9 +122,10 @@ extension Activation {
 
     /// A process of ours is about to write a session back, or has.
     mutating func note(_ trace: RestoreTrace) throws(SessionsError) {
-        guard case .armed(var store) = state else { throw illegal("be restored") }
-        store.undoes = trace
-        state = .armed(store)
+        switch state {
+        case .armed, .open: store.undoes = trace
+        default: throw illegal("be restored")
+        }
     }
 
     /// One that was begun has come to nothing: the store is empty.

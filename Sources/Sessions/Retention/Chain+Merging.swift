@@ -51,6 +51,7 @@ extension SessionRecord {
         record.lastIndex = later.places.upperBound
         record.end = later.end
         record.interrupted = interrupted || later.interrupted
+        if kind == .offline, later.isOfMount { record.kind = .mount }
         if later.unwatchedAfter == true { record.unwatchedAfter = true }
         if let other = later.doubt {
             record.doubt = doubt.map { $0 == other ? $0 : "\($0) and that \(other)" } ?? other
