@@ -12,6 +12,7 @@ extension Life {
             try restore(model.sessions.first { $0.listed.name == model.undo }, .plain)
         case .archive: try archive(step.number)
         case .checkpoint: try checkpoint()
+        case .reset: try reset()
         case .delete: try delete(step.number)
         case .prune: try prune(step.number)
         case .pin: try pin(step.number, true)

@@ -113,7 +113,7 @@ enum Phrase {
             steps.append(Step(.assemble))
             return steps
         }
-        switch number(26) {
+        switch number(27) {
         case 0...5: return session()
         case 6: return few(.write, upTo: 1) + [Step(.check, number())]
         case 7, 8: return deathMaybe() + [Step(.restore, number())]
@@ -146,6 +146,7 @@ enum Phrase {
         case 24:
             return few(.write, upTo: 2)
                 + [Step(chance(1, of: 4) ? .checkpoint : .monitor)]
+        case 25: return session() + deathMaybe() + [Step(.reset)]
         default:
             return [Step(chance(1, of: 2) ? .gap : .damage, number())]
         }

@@ -171,7 +171,7 @@ package struct Life {
         if step.keepsDevice { count(\.deletionDeaths) }
         let device = try machine.contents()
         let mayChange =
-            [.restore, .accept, .undo, .online].contains(step.act) || model.isCutMerging
+            [.restore, .accept, .undo, .online, .reset].contains(step.act) || model.isCutMerging
         if !mayChange, device != model.device { throw fail("the device holds something else") }
         if mayChange, model.phase == .plain { model.mayBeHalfway = true }
         let listed = try machine.sessions()

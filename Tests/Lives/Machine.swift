@@ -35,6 +35,11 @@ package protocol LifeMachine: AnyObject {
     func restore(
         _ session: ListedSession, _ way: RestoreWay, copy: [UInt8]?
     ) throws -> RestoreResult
+    /// Which session puts the device back to before its last mount, as dmsnap says; nil if it says that there is no
+    /// mount to undo.
+    func resetTarget() throws -> String?
+    /// Whether it can be asked for that.
+    var canReset: Bool { get }
     /// What the copy holds that a session was restored to last.
     func copied() throws -> [UInt8]
     /// Makes what archives are due; at most so many, where that can be chosen.

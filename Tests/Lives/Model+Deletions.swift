@@ -70,6 +70,7 @@ extension Model {
             sessions[index].end = session.end
             sessions[index].isEndUncertain = session.isEndUncertain
             sessions[index].isDoubtful = sessions[index].isDoubtful || session.isDoubtful
+            sessions[index].isOfMount = sessions[index].isOfMount || session.isOfMount
             // All of it was read, and written anew.
             sessions[index].isDamaged = false
         }

@@ -49,6 +49,8 @@ package struct Model: Sendable {
         var isOptional = false
         /// What the device itself held at the end nobody has seen: something else was shown.
         var isEndUncertain = false
+        /// Something was mounted in it.
+        var isOfMount = false
     }
 
     /// A session that is there.
@@ -64,6 +66,8 @@ package struct Model: Sendable {
         var isDoubtful = false
         /// Some of its bits were flipped.
         var isDamaged = false
+        /// Something was surely mounted in it.
+        var isOfMount = false
     }
 
     var phase = Phase.plain
@@ -101,7 +105,8 @@ package struct Model: Sendable {
                 begin: store.begin, end: device, isInvalid: store.isLost, isMidway: store.isMidway,
                 isPinned: store.isPinned, mayBreak: store.mayBreak, isInterrupted: phase == .off,
                 isOptional: store.isUncertain && !store.isLost
-                    && (isMerging || store.isMidway || store.begin == device)))
+                    && (isMerging || store.isMidway || store.begin == device),
+                isOfMount: store.isOpen))
     }
 
     /// Whether an exchange would change anything.
@@ -189,7 +194,8 @@ package struct Model: Sendable {
             sessions.append(
                 Known(
                     listed: session, begin: birth.begin, end: session.hasEnd ? birth.end : nil,
-                    isEndUncertain: birth.isEndUncertain, isDoubtful: birth.mayBreak))
+                    isEndUncertain: birth.isEndUncertain, isDoubtful: birth.mayBreak,
+                    isOfMount: birth.isOfMount))
         }
         births = []
         let isOpen = listed.contains(where: \.isCurrent)

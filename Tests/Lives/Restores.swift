@@ -5,7 +5,7 @@ extension Life {
         try noteMergesEnd()
         switch model.phase {
         case .plain: try restoreBare(session, way)
-        case .armed: try restoreArmed(session, way)
+        case .armed: _ = try restoreArmed(session, way)
         case .off: try restoreUnassembled(session, way)
         }
     }
@@ -20,8 +20,51 @@ extension Life {
         }
     }
 
+    /// Back to before the last mount, which dmsnap has to find.
+    mutating func reset() throws {
+        guard machine.canReset, model.phase == .armed else { return }
+        try noteMergesEnd()
+        let target: String?
+        do {
+            target = try machine.resetTarget()
+        } catch let refusal as Refusal {
+            let mayBe = refusal.status == 75 ? model.isMounted : model.sessions.isEmpty
+            guard mayBe else { throw refusal }
+            count(\.refusals)
+            if refusal.status != 75, model.isExchangeDue { model.exchange() }
+            return
+        }
+        if model.isMounted {
+            throw fail("it was mounted, and is to be put back to \(target ?? "nothing")")
+        }
+        if !model.isMerging, model.isExchangeDue { model.exchange() }
+        if let problem = model.observe(try machine.sessions(), isContinued: false).first {
+            throw fail(problem)
+        }
+        model.position = try machine.place()
+        guard let target else {
+            let last = model.sessions.filter {
+                $0.listed.position.chain == model.position?.chain
+            }.max { $0.listed.position.index < $1.listed.position.index }
+            if let last, last.isOfMount, !model.isMerging {
+                throw fail("there is no mount to undo, and \(last.listed.name) was one")
+            }
+            return
+        }
+        // One that an online restore went back to may be gone since.
+        guard let session = model.known(target) else { return }
+        guard try restoreArmed(session, .plain) else { return }
+        if let again = try machine.resetTarget() {
+            throw fail("\(target) was put back, and \(again) is to be after it")
+        }
+    }
+
     /// Through the armed device: captured itself, and undone by a session of its own.
-    private mutating func restoreArmed(_ session: Model.Known, _ way: RestoreWay) throws {
+    ///
+    /// - Returns: whether a session undoes it.
+    private mutating func restoreArmed(
+        _ session: Model.Known, _ way: RestoreWay
+    ) throws -> Bool {
         let before = model.device
         let outcome = try tried(session, way)
         if model.isMounted || model.isMerging {
@@ -29,7 +72,7 @@ extension Life {
                 throw fail("it isn't refused as busy: \(outcome)")
             }
             count(\.refusals)
-            return
+            return false
         }
         // What was over, or written outside a mount, is closed before anything else.
         if model.isExchangeDue { model.exchange() }
@@ -52,9 +95,10 @@ extension Life {
         switch outcome {
         case .failure(let refusal):
             try judge(session, verdict, refusal, on: "the device")
-            guard verdict.isDoubtful else { return }
+            guard verdict.isDoubtful else { return false }
             if let undo { try noteUndo(undo, before) }
             if way == .online { try noteOnline() }
+            return false
         case .success(let result):
             let now = try machine.contents()
             try judge(session, verdict, result, gave: now, on: "the device")
@@ -66,6 +110,7 @@ extension Life {
             } else if now != before || !machine.capturesChangesOnly {
                 throw fail("no session undoes the restore")
             }
+            return undo != nil && !result.isOnline
         }
     }
 

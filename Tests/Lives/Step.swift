@@ -4,7 +4,8 @@ package struct Step: Hashable, Sendable {
     /// What happens.
     package enum Act: String, CaseIterable, Sendable {
         /// dmsnap's verbs; `restore` and its kin of the session that the number chooses.
-        case activate, deactivate, assemble, restore, accept, undo, online, archive, checkpoint
+        case activate, deactivate, assemble, restore, accept, undo, online, archive, checkpoint,
+            reset
         /// Of one session or several; by a rule; of one.
         case delete, prune, pin, unpin
         /// What users do; `check` writes outside a mount, as fsck does.
@@ -29,7 +30,7 @@ package struct Step: Hashable, Sendable {
     var isVerb: Bool {
         switch act {
         case .activate, .deactivate, .assemble, .restore, .accept, .undo, .online, .archive,
-            .delete, .prune, .pin, .unpin, .monitor, .checkpoint:
+            .delete, .prune, .pin, .unpin, .monitor, .checkpoint, .reset:
             true
         default: false
         }

@@ -208,6 +208,11 @@ final class RealMachine: LifeMachine {
             undo: output.out.contains("To undo it:") ? words.last.map(String.init) : nil)
     }
 
+    /// The command does it, and doesn't say before what.
+    var canReset: Bool { false }
+
+    func resetTarget() throws -> String? { nil }
+
     func copied() throws -> [UInt8] { try Digest.of(directory.appending("copy"), size) }
 
     /// The monitor doesn't wait to be asked: all of them.

@@ -183,6 +183,12 @@ final class SimulatedMachine: LifeMachine {
             undo: outcome.undo?.text)
     }
 
+    var canReset: Bool { true }
+
+    func resetTarget() throws -> String? {
+        try asked { try world.service().resetRequest(for: path.string)?.session }
+    }
+
     func checkpoint() throws -> [UInt8]? {
         try asked { _ = try world.service().checkpoint(path.string) }
         return nil
