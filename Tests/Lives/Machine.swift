@@ -35,11 +35,8 @@ package protocol LifeMachine: AnyObject {
     func restore(
         _ session: ListedSession, _ way: RestoreWay, copy: [UInt8]?
     ) throws -> RestoreResult
-    /// Which session puts the device back to before its last mount, as dmsnap says; nil if it says that there is no
-    /// mount to undo.
-    func resetTarget() throws -> String?
-    /// Whether it can be asked for that.
-    var canReset: Bool { get }
+    /// Puts the device back to before its last mount.
+    func reset() throws -> ResetResult
     /// What the copy holds that a session was restored to last.
     func copied() throws -> [UInt8]
     /// Makes what archives are due; at most so many, where that can be chosen.
@@ -165,6 +162,14 @@ package struct RestoreResult {
         self.isOnline = isOnline
         self.isOwn = isOwn
     }
+}
+
+/// What a reset says of itself.
+package enum ResetResult {
+    /// There is no mount to undo.
+    case nothingToUndo
+    /// This session was restored.
+    case restored(String, RestoreResult)
 }
 
 /// A place in a chain.

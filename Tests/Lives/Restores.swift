@@ -5,7 +5,7 @@ extension Life {
         try noteMergesEnd()
         switch model.phase {
         case .plain: try restoreBare(session, way)
-        case .armed: _ = try restoreArmed(session, way)
+        case .armed: try restoreArmed(session, way)
         case .off: try restoreUnassembled(session, way)
         }
     }
@@ -22,49 +22,64 @@ extension Life {
 
     /// Back to before the last mount, which dmsnap has to find.
     mutating func reset() throws {
-        guard machine.canReset, model.phase == .armed else { return }
+        guard model.phase == .armed else { return }
         try noteMergesEnd()
-        let target: String?
+        let before = model.device
+        let outcome: Result<ResetResult, Refusal>
         do {
-            target = try machine.resetTarget()
+            outcome = .success(try machine.reset())
         } catch let refusal as Refusal {
-            let mayBe = refusal.status == 75 ? model.isMounted : model.sessions.isEmpty
-            guard mayBe else { throw refusal }
-            count(\.refusals)
-            if refusal.status != 75, model.isExchangeDue { model.exchange() }
-            return
+            outcome = .failure(refusal)
         }
-        if model.isMounted {
-            throw fail("it was mounted, and is to be put back to \(target ?? "nothing")")
+        if model.isMounted || model.isMerging {
+            switch outcome {
+            case .failure(let refusal) where refusal.status == 75: return count(\.refusals)
+            case .success(.nothingToUndo) where !model.isMounted: return
+            default: throw fail("it isn't refused as busy: \(outcome)")
+            }
         }
-        if !model.isMerging, model.isExchangeDue { model.exchange() }
-        if let problem = model.observe(try machine.sessions(), isContinued: false).first {
-            throw fail(problem)
-        }
-        model.position = try machine.place()
-        guard let target else {
-            let last = model.sessions.filter {
-                $0.listed.position.chain == model.position?.chain
-            }.max { $0.listed.position.index < $1.listed.position.index }
-            if let last, last.isOfMount, !model.isMerging {
+        switch outcome {
+        case .success(.nothingToUndo):
+            try settleArmed(undo: nil)
+            if let last = latest, last.isOfMount {
                 throw fail("there is no mount to undo, and \(last.listed.name) was one")
             }
-            return
-        }
-        // One that an online restore went back to may be gone since.
-        guard let session = model.known(target) else { return }
-        guard try restoreArmed(session, .plain) else { return }
-        if let again = try machine.resetTarget() {
-            throw fail("\(target) was put back, and \(again) is to be after it")
+        case .success(.restored(let name, let result)):
+            try settleArmed(undo: result.undo)
+            guard let session = model.known(name) else {
+                throw fail("\(name) is restored, and isn't there")
+            }
+            guard try judgeArmed(session, .plain, .success(result), before) else { return }
+            let again = try machine.reset()
+            guard case .nothingToUndo = again else {
+                throw fail("it was put back, and then again: \(again)")
+            }
+        case .failure(let refusal):
+            try settleArmed(undo: refusal.undo)
+            try judge(refusal, before)
         }
     }
 
+    /// The last session of the device's chain.
+    private var latest: Model.Known? {
+        model.sessions.filter { $0.listed.position.chain == model.position?.chain }
+            .max { $0.listed.position.index < $1.listed.position.index }
+    }
+
+    /// A reset is refused where there is nothing, or where one of the restores that it may have meant is.
+    private mutating func judge(_ refusal: Refusal, _ before: [UInt8]) throws {
+        let right = model.sessions.contains { session in
+            model.verdict(
+                session, target: nil, accepting: false, comparesAll: machine.comparesAll
+            ).refusals.contains(refusal.status)
+        }
+        guard right || model.sessions.isEmpty && refusal.status == 66 else { throw refusal }
+        count(\.refusals)
+        if let undo = refusal.undo { try noteUndo(undo, before) }
+    }
+
     /// Through the armed device: captured itself, and undone by a session of its own.
-    ///
-    /// - Returns: whether a session undoes it.
-    private mutating func restoreArmed(
-        _ session: Model.Known, _ way: RestoreWay
-    ) throws -> Bool {
+    private mutating func restoreArmed(_ session: Model.Known, _ way: RestoreWay) throws {
         let before = model.device
         let outcome = try tried(session, way)
         if model.isMounted || model.isMerging {
@@ -72,15 +87,22 @@ extension Life {
                 throw fail("it isn't refused as busy: \(outcome)")
             }
             count(\.refusals)
-            return false
+            return
         }
-        // What was over, or written outside a mount, is closed before anything else.
-        if model.isExchangeDue { model.exchange() }
         let undo: String? =
             switch outcome {
             case .success(let result): result.undo
             case .failure(let refusal): refusal.undo
             }
+        try settleArmed(undo: undo)
+        _ = try judgeArmed(session, way, outcome, before)
+    }
+
+    /// What was over, or written outside a mount, was closed before anything else.
+    ///
+    /// - Parameter undo: what was made after that.
+    private mutating func settleArmed(undo: String?) throws {
+        if model.isExchangeDue { model.exchange() }
         let isBroken = model.births.contains(where: \.mayBreak)
         let listed = try machine.sessions().filter { $0.name != undo }
         if let problem = model.observe(listed, isContinued: !isBroken).first {
@@ -89,6 +111,14 @@ extension Life {
         guard let place = try machine.place() else { throw fail("it is not activated") }
         model.position = ChainPosition(
             chain: place.chain, index: place.index - (undo == nil ? 0 : 1))
+    }
+
+    /// - Parameter before: what the device held.
+    /// - Returns: whether a session undoes it.
+    private mutating func judgeArmed(
+        _ session: Model.Known, _ way: RestoreWay, _ outcome: Result<RestoreResult, Refusal>,
+        _ before: [UInt8]
+    ) throws -> Bool {
         let verdict = model.verdict(
             session, target: nil, accepting: way == .acceptingWrites,
             comparesAll: machine.comparesAll)
@@ -96,7 +126,7 @@ extension Life {
         case .failure(let refusal):
             try judge(session, verdict, refusal, on: "the device")
             guard verdict.isDoubtful else { return false }
-            if let undo { try noteUndo(undo, before) }
+            if let undo = refusal.undo { try noteUndo(undo, before) }
             if way == .online { try noteOnline() }
             return false
         case .success(let result):
@@ -105,12 +135,12 @@ extension Life {
             model.device = now
             if result.isOnline {
                 try noteOnline()
-            } else if let undo {
+            } else if let undo = result.undo {
                 try noteUndo(undo, before)
             } else if now != before || !machine.capturesChangesOnly {
                 throw fail("no session undoes the restore")
             }
-            return undo != nil && !result.isOnline
+            return result.undo != nil && !result.isOnline
         }
     }
 

@@ -196,6 +196,25 @@ final class RealMachine: LifeMachine {
         }
         let output = try Shell.call("dmsnap \(arguments)")
         if way == .acceptingWrites, copy == nil { mayNotMount = true }
+        return try result(of: output, isOnline: way == .online, isOwn: copy == nil)
+    }
+
+    func reset() throws -> ResetResult {
+        let output = try Shell.call("dmsnap reset \(device)")
+        if output.status == 0, output.out.contains("there is no mount to undo") {
+            return .nothingToUndo
+        }
+        let result = try result(of: output, isOnline: false, isOwn: true)
+        let words = output.out.split(whereSeparator: \.isWhitespace)
+        guard let place = words.firstIndex(of: "session"), place + 1 < words.count else {
+            throw Shell.Failure(description: output.out)
+        }
+        return .restored(String(words[place + 1].prefix { $0 != ":" }), result)
+    }
+
+    private func result(
+        of output: Output, isOnline: Bool, isOwn: Bool
+    ) throws -> RestoreResult {
         let words = output.out.split(whereSeparator: \.isWhitespace)
         let wasDone = output.out.contains("put back") || output.out.contains("to put back")
         guard output.status == 0 || output.status == 65 && wasDone else {
@@ -203,15 +222,10 @@ final class RealMachine: LifeMachine {
         }
         return RestoreResult(
             isProven: output.status == 0 && !output.out.contains("where that could be compared"),
-            isConditional: output.out.contains("provided that"), isOnline: way == .online,
-            isOwn: copy == nil,
+            isConditional: output.out.contains("provided that"), isOnline: isOnline,
+            isOwn: isOwn,
             undo: output.out.contains("To undo it:") ? words.last.map(String.init) : nil)
     }
-
-    /// The command does it, and doesn't say before what.
-    var canReset: Bool { false }
-
-    func resetTarget() throws -> String? { nil }
 
     func copied() throws -> [UInt8] { try Digest.of(directory.appending("copy"), size) }
 

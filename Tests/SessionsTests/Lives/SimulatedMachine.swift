@@ -176,17 +176,24 @@ final class SimulatedMachine: LifeMachine {
         } else if !isOwn || world.generator.next() & 1 == 0 {
             request.device = path.string
         }
-        let outcome = try asked { try world.service().restore(request) }
-        return RestoreResult(
-            isProven: outcome.isProven, isConditional: !outcome.conditions.isEmpty,
-            isOnline: outcome.isOnline, isOwn: isOwn,
-            undo: outcome.undo?.text)
+        return Self.result(of: try asked { try world.service().restore(request) }, isOwn: isOwn)
     }
 
-    var canReset: Bool { true }
+    func reset() throws -> ResetResult {
+        try asked {
+            let service = try world.service()
+            guard let request = try service.resetRequest(for: path.string) else {
+                return .nothingToUndo
+            }
+            let outcome = try service.restore(request)
+            return .restored(request.session, Self.result(of: outcome, isOwn: true))
+        }
+    }
 
-    func resetTarget() throws -> String? {
-        try asked { try world.service().resetRequest(for: path.string)?.session }
+    private static func result(of outcome: RestoreOutcome, isOwn: Bool) -> RestoreResult {
+        RestoreResult(
+            isProven: outcome.isProven, isConditional: !outcome.conditions.isEmpty,
+            isOnline: outcome.isOnline, isOwn: isOwn, undo: outcome.undo?.text)
     }
 
     func checkpoint() throws -> [UInt8]? {
