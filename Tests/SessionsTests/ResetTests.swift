@@ -8,6 +8,15 @@ import Testing
 
 /// `reset`: back to before the last mount, once.
 @Suite struct ResetTests {
+    /// A device that was mounted once, and what it has held since.
+    private func used() throws -> (World, FilePath, before: [UInt8]) {
+        let world = try World()
+        let disk = try world.disk()
+        try world.activate(disk)
+        _ = try world.session()
+        return (world, disk, try world.kernel.bytes(of: disk))
+    }
+
     private func reset(_ world: World, _ device: String = "sda") throws -> RestoreOutcome? {
         let service = try world.service()
         return try service.resetRequest(for: device).map { try service.restore($0) }
@@ -17,11 +26,7 @@ import Testing
         "A mount that nobody has closed yet, its checkpoints and what came after are undone, and that once"
     )
     func once() throws {
-        let world = try World()
-        let disk = try world.disk()
-        try world.activate(disk)
-        _ = try world.session()
-        let before = try world.kernel.bytes(of: disk)
+        let (world, disk, before) = try used()
         try world.mount()
         try world.scribble()
         _ = try world.service().checkpoint(disk.string)
@@ -68,11 +73,7 @@ import Testing
 
     @Test("A mount that was merged into a restore is undone all the same, and to before it")
     func merged() throws {
-        let world = try World()
-        let disk = try world.disk()
-        try world.activate(disk)
-        _ = try world.session()
-        let before = try world.kernel.bytes(of: disk)
+        let (world, disk, before) = try used()
         _ = try world.session()
         _ = try reset(world)
         #expect(try reset(world) == nil)
@@ -105,11 +106,7 @@ import Testing
         arguments: Command.allCases,
         Meanwhile.allCases)
     func killed(_ command: Command, _ meanwhile: Meanwhile) throws {
-        let world = try World()
-        let disk = try world.disk()
-        try world.activate(disk)
-        _ = try world.session()
-        let before = try world.kernel.bytes(of: disk)
+        let (world, disk, before) = try used()
         try world.mount()
         for _ in 0..<4 { try world.scribble() }
         try world.unmount()
