@@ -57,13 +57,29 @@ enum Monitors {
         return try locks(of: process).contains { !$0.hasSuffix(":\(own)") }
     }
 
-    /// Whether a process has a loop device open, to look what is behind it: as long as it has, what is detached
-    /// stays.
-    static func holdsLoop(_ process: pid_t) -> Bool {
+    /// Whether a process has a loop device open, to look what is behind it, or a mapped one, to read it: as long as
+    /// it has, what is detached stays, and what is read is in use.
+    static func holdsDevice(_ process: pid_t) -> Bool {
         let descriptors = FilePath("/proc/\(process)/fd")
         return ((try? Files.list(descriptors)) ?? []).contains { name in
-            (try? Files.resolve(descriptors.appending(name)))?.string.hasPrefix("/dev/loop") == true
+            let path = (try? Files.resolve(descriptors.appending(name)))?.string ?? ""
+            return path.hasPrefix("/dev/loop") || path.hasPrefix("/dev/dm-")
         }
+    }
+
+    /// Whether a process has come to its stop: what one of its threads was asking the kernel for ends first.
+    static func isStopped(_ process: pid_t) -> Bool {
+        let threads = FilePath("/proc/\(process)/task")
+        return ((try? Files.list(threads)) ?? []).allSatisfy { thread in
+            let status = Sysfs.attribute(threads.appending(thread).appending("stat")) ?? ""
+            // The kernel's own of io_uring don't stop.
+            return status.contains(") T ") || status.contains("(iou-")
+        }
+    }
+
+    /// What has a device open, for whoever was refused for that.
+    static func holders(of path: String) throws -> String {
+        try Shell.call("fuser -v \(path); ps axo pid,stat,wchan:20,args | grep -v ' \\['").out
     }
 
     /// Whether a process holds the lock that says that it runs.

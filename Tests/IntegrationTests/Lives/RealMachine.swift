@@ -149,7 +149,11 @@ final class RealMachine: LifeMachine {
     func asked(_ arguments: String) throws -> String {
         let output = try Shell.call("dmsnap \(arguments)")
         guard output.status == 0 else {
-            throw Refusal(status: Int(output.status), message: output.err + output.out)
+            var message = output.err + output.out
+            if message.contains("a program has it open"), let path = try activation()?.origin {
+                message += try Monitors.holders(of: "\(path)")
+            }
+            throw Refusal(status: Int(output.status), message: message)
         }
         return output.out
     }
@@ -271,13 +275,14 @@ final class RealMachine: LifeMachine {
     }
 
     func stopMonitor() throws {
-        try wait("the monitor holds neither a lock nor a loop device") {
+        try wait("the monitor is stopped, and holds neither a lock nor a device") {
             // What udev's rule runs goes on: it waits for that.
             let monitors = Machine.monitors.compactMap { pid_t($0) }
             for process in monitors { kill(process, SIGSTOP) }
+            guard monitors.allSatisfy(Monitors.isStopped) else { return false }
             // With a lock of it a verb would wait for ever.
             let isFree = try !monitors.contains(where: {
-                try Monitors.holdsLock($0) || Monitors.holdsLoop($0)
+                try Monitors.holdsLock($0) || Monitors.holdsDevice($0)
             })
             if isFree { return true }
             for process in monitors { kill(process, SIGCONT) }
