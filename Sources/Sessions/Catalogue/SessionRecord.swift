@@ -119,7 +119,7 @@ public struct SessionRecord: Sendable, Codable {
 
     /// Whether what wrote in it is a restore that came to no end: the device was left neither as it was before nor
     /// as it was to be.
-    public var isOfPartOfRestore: Bool { kind == .offline && isPartOfRestore == true }
+    var isOfPartOfRestore: Bool { kind == .offline && isPartOfRestore == true }
 
     /// Its places in the chain: one, or several where later sessions were merged into it.
     var places: ClosedRange<Int> { index...max(index, lastIndex ?? index) }

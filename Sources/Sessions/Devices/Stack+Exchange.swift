@@ -92,23 +92,22 @@ extension Stack {
         _ handovers: [Handover], isTime: () throws -> Bool = { true },
         completion: () throws -> Outcome
     ) throws -> Outcome? {
+        let isFrozen = handovers.contains { if case .frozen = $0.boundary { true } else { false } }
         let parts = try handovers.map { handover in
-            (
+            let source = try source(handover.activation)
+            return (
                 handover, origin: try MapperNames.origin(handover.activation),
                 old: try MapperNames.snapshot(
                     handover.activation, store: handover.activation.store.number),
-                source: try source(handover.activation)
+                source: source,
+                found: isFrozen
+                    ? try? kernel.fingerprint(source.path, samples: false).contents : nil
             )
         }
-        let isFrozen = handovers.contains { if case .frozen = $0.boundary { true } else { false } }
-        let expected: [Contents?] =
-            isFrozen
-            ? parts.map { try? kernel.fingerprint($0.source.path, samples: false).contents }
-            : parts.map { _ in nil }
         do {
             return try deviceMapper.inTransaction { transaction in
                 do {
-                    for (handover, _, _, source) in parts {
+                    for (handover, _, _, source, _) in parts {
                         guard let next = handover.next else { continue }
                         try loadSnapshot(
                             handover.activation, store: next.number, of: source.number,
@@ -117,20 +116,20 @@ extension Stack {
                     try deviceMapper.whileSuspended(
                         parts.map(\.origin)[...], in: transaction, freezing: isFrozen
                     ) {
-                        for ((handover, _, old, source), expected) in zip(parts, expected) {
+                        for (handover, _, old, source, found) in parts {
                             guard try deviceMapper.info(old)?.openCount ?? 0 == 0,
                                 try has(
-                                    handover.activation, handover.boundary, source.path, expected)
+                                    handover.activation, handover.boundary, source.path, found)
                             else { throw Used() }
                         }
                         guard try isTime() else { throw Used() }
                         do {
-                            for (handover, _, _, _) in parts {
+                            for (handover, _, _, _, _) in parts {
                                 guard let next = handover.next else { continue }
                                 try resumeSnapshot(
                                     handover.activation, store: next.number, in: transaction)
                             }
-                            for (_, _, old, _) in parts where try deviceMapper.info(old) != nil {
+                            for (_, _, old, _, _) in parts where try deviceMapper.info(old) != nil {
                                 try deviceMapper.remove(old, in: transaction)
                             }
                         } catch {

@@ -33,6 +33,18 @@ extension Lifecycle {
             + "alone; make room there; nothing was written"
     }
 
+    /// Keeps in the registry how far a restore has come, so that what one has written that died is not taken for
+    /// somebody's use of the device.
+    @discardableResult
+    func note(
+        _ progress: RestoreTrace.Progress, of session: Session, on activation: Activation
+    ) throws(SessionsError) -> Activation {
+        let trace = RestoreTrace(session: session.record.name, progress: progress)
+        return try registry.change(activation.id) { current throws(SessionsError) in
+            try current.note(trace)
+        }
+    }
+
     /// What leads back from what was written, or why nothing does; neither where nothing was.
     struct WayBack {
         var session: SessionName?

@@ -51,9 +51,8 @@ extension Lifecycle {
             _ = try takeDown(activation)
             return nil
         case .armed:
-            // Dead between the rename that named a session and the registry's change; or, after
-            // the end of an online restore, before its store was deleted.
-            // Or dead before the first write of one that isn't online.
+            // Dead between the rename that named a session and the registry's change; after the end of
+            // an online restore, before its store was deleted; or before the first write of another one.
             try merger.discardStore(activation)
             return try forgetRestoreOfNothing(takeUpName(activation))
         case .open:

@@ -130,10 +130,7 @@ extension Activation {
 
     /// One that was begun has come to nothing: the store is empty.
     mutating func forgetRestore() {
-        if case .armed(var store) = state, store.undoes?.progress != nil {
-            store.undoes = nil
-            state = .armed(store)
-        }
+        if case .armed = state, store.undoes?.progress != nil { store.undoes = nil }
     }
 
     /// The table of an online restore was loaded.

@@ -47,21 +47,14 @@ struct ArmedRestore {
             verified: verified)
     }
 
-    /// So that what a restore has written that died is not taken for somebody's use of the device.
-    fileprivate func note(
-        _ progress: RestoreTrace.Progress, _ activation: Activation
-    ) throws(SessionsError) {
-        let trace = RestoreTrace(session: session.record.name, progress: progress)
-        try lifecycle.registry.change(activation.id) { current throws(SessionsError) in
-            try current.note(trace)
-        }
-    }
-
     /// Everything is back, and nobody else could have written.
     fileprivate func noteEnd(
         _ activation: Activation, _ route: Restorer.Route, _ proof: RestoreProof
     ) throws(SessionsError) {
-        guard try lifecycle.stack.isEmpty(activation) else { return try note(.ended, activation) }
+        guard try lifecycle.stack.isEmpty(activation) else {
+            try lifecycle.note(.ended, of: session, on: activation)
+            return
+        }
         // It was back before. What an earlier one had written was all of it, which died before it knew.
         _ = try lifecycle.forgetRestoreOfNothing(lifecycle.registry.activation(activation.id))
         guard case .same = proof, let last = route.members.last, last.record.isOfPartOfRestore,
@@ -105,7 +98,7 @@ struct ReadyRestore: ~Copyable {
             report = try lifecycle.merger.restore(
                 activation, session, verified, holding: target, restore.control)
         } else if !request.dryRun {
-            try restore.note(.begun, activation)
+            try lifecycle.note(.begun, of: session, on: activation)
             do {
                 report = try verified.apply(
                     to: target, readBack: lifecycle.configuration.readsBack,

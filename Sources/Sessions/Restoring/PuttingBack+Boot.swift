@@ -29,7 +29,7 @@ extension PuttingBack {
             verified = try restorer.verified(
                 way.plan, for: device, way.session,
                 RestoreRequest(session: way.session.record.name.text), RestoreControl())
-            activation = try note(.begun, way)
+            activation = try lifecycle.note(.begun, of: way.session, on: activation)
             try keepPresent(way, verified, device)
         } catch {
             guard !Files.exists(Layout.store(in: directory)) else { throw error }
@@ -37,7 +37,9 @@ extension PuttingBack {
             return try lifecycle.noteNotPutBack(activation.id, .from(error))
         }
         let failure = write(way, verified, device)
-        if failure == nil { activation = try note(.ended, way) }
+        if failure == nil {
+            activation = try lifecycle.note(.ended, of: way.session, on: activation)
+        }
         try device.close()
         restorer.kernel.renewFileSystem(on: source)
         let now = try restorer.kernel.look(source, image: activation.image)
@@ -51,13 +53,6 @@ extension PuttingBack {
             } else {
                 current.restorePolicy?.settle(at: current.chain)
             }
-        }
-    }
-
-    private func note(_ progress: RestoreTrace.Progress, _ way: Way) throws -> Activation {
-        let trace = RestoreTrace(session: way.session.record.name, progress: progress)
-        return try registry.change(activation.id) { current throws(SessionsError) in
-            try current.note(trace)
         }
     }
 
